@@ -1,0 +1,63 @@
+# Copyright (c) the mlxlaunch-ansible contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A program that uses `run_job` and looks at output only: `api.py INVENTORY SCRIPT ARGS...`.
+
+Prints what it saw as JSON lines: for ticks the microseconds they took, for a flood how many bytes have come.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from mlxlaunch_ansible import Event, run_job
+
+_STEP = 4 * 1024 * 1024
+
+
+class Watcher:
+    """Takes the events of a job."""
+
+    def __init__(self) -> None:
+        self._bytes = 0
+        self._told = 0
+
+    def __call__(self, event: Event) -> None:
+        """Look at one event."""
+        if event.event != "rank_output":
+            return
+        if event.data.startswith(b"tick "):
+            now = time.monotonic_ns()
+            self._say(us=[(now - int(line.split()[1])) / 1000 for line in event.data.splitlines()])
+        else:
+            self._count(len(event.data))
+
+    def _count(self, size: int) -> None:
+        first = not self._bytes
+        self._bytes += size
+        if first or self._bytes - self._told >= _STEP:
+            self.tell()
+
+    def tell(self) -> None:
+        """Say how much has come."""
+        self._told = self._bytes
+        self._say(bytes=self._bytes, at=time.monotonic())
+
+    @staticmethod
+    def _say(**facts: object) -> None:
+        print(json.dumps(facts), flush=True)
+
+
+def main() -> int:
+    """Run the job and return its exit status."""
+    inventory, script, *args = sys.argv[1:]
+    watcher = Watcher()
+    result = run_job(Path(inventory), script, args=args, on_event=watcher)
+    watcher.tell()
+    return result.returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

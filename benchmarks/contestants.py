@@ -1,0 +1,100 @@
+# Copyright (c) the mlxlaunch-ansible contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The launchers that are compared, as command lines for the same job."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.lab import Host
+
+from .bed import BIN, CHECKOUT, Bed
+
+MLX_LAUNCH = "mlx.launch"
+PLAIN_SSH = "plain ssh"
+PLAYBOOK = "ansible-playbook"
+COMMAND = "mlxlaunch run"
+RUN_JOB = "run_job"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to launch: one rank per host.
+
+    Attributes:
+        hosts: in rank order.
+        script: path on the hosts, which see the checkout at its place.
+        args: for the script.
+        grace: seconds between TERM and KILL, for launchers that have such a thing.
+    """
+
+    hosts: Sequence[Host]
+    script: Path
+    args: tuple[str, ...] = ()
+    grace: float = 10.0
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One launcher.
+
+    Attributes:
+        name: as the report calls it.
+        command: gives the command line; `sockets` is where control sockets of ssh go.
+        plain_ssh: it calls `ssh HOST` and nothing can be said about how.
+        keeps_masters: it can use ssh masters that are already open.
+    """
+
+    name: str
+    command: Callable[[Bed, Job, Path], list[str]]
+    plain_ssh: bool = False
+    keeps_masters: bool = True
+
+
+def _mlx_launch(bed: Bed, job: Job, _sockets: Path) -> list[str]:
+    options = ["--backend", "ring", "--hostfile", str(bed.hostfile(job.hosts)), "--python", sys.executable]
+    return [str(BIN / "mlx.launch"), *options, str(job.script), *job.args]
+
+
+def _plain_ssh(_bed: Bed, job: Job, sockets: Path) -> list[str]:
+    """One shell that starts all ssh at once. BatchMode and the shared connection are what Ansible uses too."""
+    share = ["-o", "ControlMaster=auto", "-o", "ControlPersist=60s", "-o", f"ControlPath={sockets}/%C"]
+    command = shlex.join([sys.executable, str(job.script), *job.args])
+    lines = [f"{shlex.join(['ssh', *share, host.name, f'MLX_RANK={rank} {command}'])} &" for rank, host in enumerate(job.hosts)]
+    return ["/bin/sh", "-c", "\n".join([*lines, "wait"])]
+
+
+def _playbook(bed: Bed, job: Job, _sockets: Path) -> list[str]:
+    variables = {"mlx_script": str(job.script), "mlx_args": list(job.args), "mlx_python": sys.executable, "mlx_grace": job.grace}
+    inventory = ["-i", str(bed.inventory(job.hosts))]
+    return [str(BIN / "ansible-playbook"), *inventory, str(CHECKOUT / "playbooks" / "launch.yml"), "-e", json.dumps(variables)]
+
+
+def _command(bed: Bed, job: Job, _sockets: Path) -> list[str]:
+    installed = BIN / "mlxlaunch"
+    program = [str(installed)] if installed.exists() else [sys.executable, "-m", "mlxlaunch_ansible.cli"]
+    options = ["-i", str(bed.inventory(job.hosts)), "--grace", f"{job.grace:g}"]
+    return [*program, "run", *options, str(job.script), *job.args]
+
+
+def _run_job(bed: Bed, job: Job, _sockets: Path) -> list[str]:
+    program = [sys.executable, str(Path(__file__).with_name("api.py"))]
+    return [*program, str(bed.inventory(job.hosts)), str(job.script), *job.args]
+
+
+ALL = {
+    contestant.name: contestant
+    for contestant in (
+        Contestant(MLX_LAUNCH, _mlx_launch, plain_ssh=True, keeps_masters=False),
+        Contestant(PLAIN_SSH, _plain_ssh, plain_ssh=True),
+        Contestant(PLAYBOOK, _playbook),
+        Contestant(COMMAND, _command),
+        Contestant(RUN_JOB, _run_job),
+    )
+}
+OURS = (PLAYBOOK, COMMAND, RUN_JOB)

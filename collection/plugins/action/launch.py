@@ -1,0 +1,49 @@
+# Copyright (c) the mlxlaunch-ansible contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The launch action: runs on the controller, drives all hosts of the job. Documented beside the module of this name."""
+
+from __future__ import annotations
+
+import gc
+import os
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from ..plugin_utils._ansible import calm_main_process
+from ..plugin_utils._errors import LaunchError
+from ..plugin_utils._launch import Launch
+from ..plugin_utils._orphan import leave_when_orphaned
+
+# The main process loads this plugin too, before it forks the worker that runs it.
+calm_main_process()
+
+
+class ActionModule(ActionBase):
+    """Run one job; every call is one job, however many hosts the play has."""
+
+    # One task drives all hosts from one loop. A task per host could not: `forks` would start only some of them.
+    BYPASS_HOST_LOOP = True
+    TRANSFERS_FILES = False
+    _requires_connection = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return the job's result; failed unless every rank returned 0."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        parent = os.getppid()
+        gc.enable()  # a job may run for days; whoever launched the play may have turned it off for a quick start
+        if self._task.check_mode:
+            result.update(skipped=True, msg="a launch runs nothing in check mode")
+            return result
+        try:
+            launch = Launch(self._task.args, self._task, self._play_context, self._templar, task_vars or {}, Display().display)
+            outcome = launch.run()
+        except LaunchError as exc:
+            raise AnsibleActionFail(str(exc), result={"returncode": exc.returncode}) from None
+        finally:
+            leave_when_orphaned(parent)
+        result.update(outcome, job=launch.job, changed=True, failed=outcome["returncode"] != 0, msg=outcome["message"])
+        return result

@@ -1,0 +1,66 @@
+# Copyright (c) the mlxlaunch-ansible contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = """
+name: stream
+type: stdout
+short_description: Ansible's default output, with the ranks' output live in between
+description:
+  - Keeps the launching process's standard output and error for the M(mlxlaunch.cluster.launch) action,
+    which writes the ranks' bytes there as they come, unchanged, stdout and stderr apart.
+  - All else is as in P(ansible.builtin.default#callback).
+  - With any other stdout callback the ranks' output goes through Ansible's display, as text.
+author:
+  - The mlxlaunch-ansible contributors (!UNKNOWN)
+extends_documentation_fragment:
+  - default_callback
+  - result_format_callback
+requirements:
+  - Set as stdout callback in the configuration.
+"""
+
+import gc
+import os
+import sys
+
+from ansible.plugins.callback.default import CallbackModule as Default
+
+from ..plugin_utils import _terminal
+
+
+class CallbackModule(Default):
+    """Keep the descriptors before any worker is forked, and leave out what the ranks' output has already told."""
+
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "stdout"
+    CALLBACK_NAME = "mlxlaunch.cluster.stream"
+
+    def __init__(self):
+        super().__init__()
+        # What Ansible prints must not stand in a buffer while the ranks' output passes it by.
+        sys.stdout.reconfigure(line_buffering=True)
+        # Under ansible-runner standard output carries its event stream, which ranks must not write into.
+        if os.environ.get("ANSIBLE_STDOUT_CALLBACK") != "awx_display":
+            _terminal.keep()
+
+    def v2_playbook_on_stats(self, stats):
+        super().v2_playbook_on_stats(stats)
+        # All that is left is to exit. Collecting garbage on the way out would take a tenth of a second.
+        gc.freeze()
+        gc.disable()
+
+    def v2_runner_on_ok(self, result):
+        if not _is_job(result):
+            super().v2_runner_on_ok(result)
+
+    def v2_runner_on_failed(self, result, ignore_errors=False):
+        # The failure has been told, with rank, host and last lines, when the job finished.
+        if not _is_job(result):
+            super().v2_runner_on_failed(result, ignore_errors)
+
+
+def _is_job(result):
+    """Return whether this is the result of a job that ran."""
+    return "first_failure" in result._result and "run_dir" in result._result

@@ -1,0 +1,216 @@
+# Copyright (c) the mlxlaunch-ansible contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Private to this collection, runs on the host: one rank's process and its two streams."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import signal
+
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils import _wire as wire
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils._processes import MARK
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils._spool import Spool
+
+CHUNK = 256 * 1024
+BULK = 4096  # bytes at once that nobody types or generates token by token
+MOMENT = 0.01  # seconds
+STREAMS = {"stdout": wire.STDOUT, "stderr": wire.STDERR}
+_F_SETPIPE_SZ = 1031  # Linux, fcntl(2); Python names it only from 3.10
+
+
+class Stream:
+    """One stream of a rank: pipe to disk, disk to channel.
+
+    The pipe is always read, so a slow channel never stalls the rank. Only when the disk is full are bytes
+    held in memory and the pipe left alone until they are sent: nothing is ever dropped.
+
+    Attributes:
+        fd: the reading end of the pipe, -1 once it has ended.
+        sent: offset up to which bytes have gone into the channel.
+        full: whether the disk is full and reading has to wait.
+        tail_until: when the beginning of a line that was kept is to go all the same.
+    """
+
+    def __init__(self, rank, name, fd, path):
+        self.rank = rank
+        self.name = name
+        self.fd = fd
+        self.sent = 0
+        self.tail_until = 0.0
+        self._spool = Spool(path)
+        self._fresh = b""  # what was read last and is not sent: spares reading it back
+        self._held = b""  # what the disk had no room for
+
+    @property
+    def full(self):
+        return bool(self._held)
+
+    @property
+    def drained(self):
+        """Whether the stream has ended and all of it has gone into the channel."""
+        return self.fd < 0 and not self._held and self.sent == self._spool.end
+
+    def read(self):
+        """Take what the pipe has; return False when there is nothing to take now."""
+        try:
+            data = os.read(self.fd, CHUNK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            data = b""
+        if not data:
+            self.close()
+            return False
+        follows = self.sent + len(self._fresh) == self._spool.end and len(self._fresh) < CHUNK
+        stored = self._spool.append(data)
+        self._held = data[stored:]
+        self._fresh = self._fresh + data[:stored] if follows else b""
+        return True
+
+    def next_frame(self, now, congested):
+        """Return the bytes of the next frame to send; b"" when there is nothing to send now.
+
+        A little goes at once, be it a token or half a progress bar. Much goes in whole lines where it can: the rest of
+        its last line follows with what comes next, or in a moment (see `tail_until`), so that the line need not wait for
+        its end in the middle of a screen, behind megabytes of others.
+
+        Args:
+            now: monotonic seconds.
+            congested: whether the channel has not taken all there was.
+        """
+        data = b""
+        if self.sent < self._spool.end:
+            data = self._fresh or self._spool.read(self.sent, CHUNK)
+        elif self._held:
+            data, self._held = self._held, b""
+            self._spool.skip(len(data))
+        self._fresh = b""
+        if not data:
+            return b""
+        if self.fd >= 0 and self.sent + len(data) <= self._spool.end:
+            data = self._whole_lines(data, now, congested)
+            if not data:
+                return b""
+        frame = wire.encode(STREAMS[self.name], data, self.rank, self.sent)
+        self.sent += len(data)
+        return frame
+
+    def _whole_lines(self, data, now, congested):
+        """Return what of `data` to send now, keeping the beginning of a line that is likely to go on."""
+        at = data.rfind(b"\n") + 1
+        if at == len(data):
+            self.tail_until = 0.0
+        elif at and (congested or len(data) >= BULK):
+            self.tail_until = now + MOMENT
+            data, self._fresh = data[:at], data[at:]
+        elif not at and len(data) < CHUNK and now < self.tail_until:
+            data, self._fresh = b"", data
+        return data
+
+    def acknowledge(self, offset):
+        """The controller has everything below `offset`."""
+        self._spool.release(min(offset, self.sent))
+
+    def close(self):
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    def forget(self):
+        """Remove what is on disk."""
+        self.close()
+        self._spool.remove()
+
+
+class RankProcess:
+    """A rank: its process, which leads a session and process group of its own, and its streams.
+
+    Args:
+        plan: the rank's part of the spec: rank, argv, env, files.
+        folder: the job's directory on this host.
+    """
+
+    def __init__(self, plan, folder):
+        self.rank = plan["rank"]
+        self.ended = False
+        self.pid = 0
+        self._plan = plan
+        self._folder = folder
+        self._files = {name: os.path.join(folder, "rank%d.%s" % (self.rank, name)) for name in plan["files"]}
+        self.streams = []
+
+    def stage(self):
+        """Write the rank's files, so that a full disk shows before any rank runs anywhere; may raise OSError."""
+        for name, path in self._files.items():
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            with os.fdopen(fd, "w") as out:
+                out.write(self._plan["files"][name])
+
+    def start(self, cwd, environment):
+        """Start the process; raise OSError when it cannot be."""
+        env = dict(environment, **self._plan["env"])
+        env.update(self._files)
+        env[MARK] = environment[MARK]  # by which the job's processes are found: nobody's to change
+        path = _search(self._plan["argv"][0], env, cwd)
+        pipes = {name: self._pipe(name) for name in STREAMS}
+        failed_read, failed_write = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            _become_rank(path, self._plan["argv"], env, cwd, pipes["stdout"], pipes["stderr"], failed_write)
+        for fd in (*pipes.values(), failed_write):
+            os.close(fd)
+        reason = os.read(failed_read, 16)
+        os.close(failed_read)
+        if reason:
+            raise OSError(int(reason), os.strerror(int(reason)), path)
+
+    def _pipe(self, name):
+        read, write = os.pipe()
+        os.set_blocking(read, False)
+        try:
+            fcntl.fcntl(read, _F_SETPIPE_SZ, 1024 * 1024)
+        except OSError:
+            pass  # not Linux, or over the user's limit: the default works as well
+        self.streams.append(Stream(self.rank, name, read, os.path.join(self._folder, "rank%d.%s" % (self.rank, name))))
+        return write
+
+    def forget(self):
+        """Close and remove what its streams have on disk."""
+        for stream in self.streams:
+            stream.forget()
+
+
+def _search(program, env, cwd):
+    """Return the path to execute, found as a shell would with the rank's own PATH."""
+    if "/" in program:
+        return os.path.join(cwd, program)
+    for folder in env.get("PATH", os.defpath).split(os.pathsep):
+        path = os.path.join(folder, program)
+        if os.access(path, os.X_OK) and os.path.isfile(path):
+            return path
+    raise FileNotFoundError(errno.ENOENT, "not found in PATH", program)
+
+
+def _become_rank(path, argv, env, cwd, stdout, stderr, failed):
+    """Turn this child into the rank. Never returns.
+
+    Only system calls here and no shell: on macOS, SIP strips DYLD_* when a protected program is in between.
+    """
+    try:
+        os.setsid()
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        os.dup2(stdout, 1)
+        os.dup2(stderr, 2)
+        os.chdir(cwd)
+        # Python ignores these, and a rank must not inherit that.
+        for number in (signal.SIGPIPE, signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
+            signal.signal(number, signal.SIG_DFL)
+        os.execve(path, argv, env)
+    except OSError as exc:
+        os.write(failed, b"%d" % (exc.errno or errno.EIO))
+    finally:
+        os._exit(127)

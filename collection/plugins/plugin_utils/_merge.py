@@ -1,0 +1,106 @@
+# Copyright (c) the mlxlaunch-ansible contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Private to this collection: the order in which the ranks' bytes reach one terminal or file. Pure.
+
+Lines of different ranks never mix, yet nobody waits for a newline: the source in the middle of a line owns the
+place and what it adds passes at once; others keep their lines until its newline comes, or for a short time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+
+
+class LineMerger:
+    """Merge byte streams into one, line by line.
+
+    Args:
+        prefix: gives the bytes to put before each line of a source; None for none.
+        hold: seconds without any news after which lines wait no longer for another source's newline. While there is
+            news they wait four times as long: when much is under way, that newline most likely is, too.
+    """
+
+    def __init__(self, prefix: Callable[[Hashable], bytes] | None = None, hold: float = 0.25) -> None:
+        self._prefix = prefix
+        self._hold = hold
+        self._owner: Hashable | None = None
+        self._waiting: dict[Hashable, bytearray] = {}
+        self._since = 0.0
+        self._news = 0.0
+
+    def feed(self, source: Hashable, data: bytes, now: float) -> bytes:
+        """Take bytes of a source; return what is to be written now, perhaps nothing."""
+        out = self.tick(now)
+        if data:
+            self._news = now
+            out += self._take(source, data, now)
+        return out
+
+    def _take(self, source: Hashable, data: bytes, now: float) -> bytes:
+        if self._owner not in (None, source):
+            if not self._waiting:
+                self._since = now
+            self._waiting.setdefault(source, bytearray()).extend(data)
+            return b""
+        if not self._waiting:
+            return self._write(source, data)
+        lines, rest = _split(data)
+        if not lines:
+            return self._write(source, rest)
+        out = self._write(source, lines)
+        self._waiting[source] = bytearray(rest)
+        return out + self._release(now)
+
+    def tick(self, now: float) -> bytes:
+        """Return what has waited for its full time: the owner's line is broken by a newline for it."""
+        deadline = self.deadline()
+        if deadline is None or now < deadline:
+            return b""
+        self._owner = None
+        return b"\n" + self._release(now)
+
+    def deadline(self) -> float | None:
+        """Return when to call `tick`, or None when nothing waits."""
+        return min(self._news + self._hold, self._since + 4 * self._hold) if self._waiting else None
+
+    def finish(self) -> bytes:
+        """Return all that is left; nothing more will come."""
+        out = b""
+        while self._waiting:
+            out += self.tick(self._since + 4 * self._hold)
+        return out
+
+    def _release(self, now: float) -> bytes:
+        """Write all complete lines that wait; the first source left in mid-line becomes the owner."""
+        out = b""
+        for source, data in list(self._waiting.items()):
+            lines, rest = _split(bytes(data))
+            out += self._write(source, lines)
+            self._waiting[source] = bytearray(rest)
+        self._waiting = {source: rest for source, rest in self._waiting.items() if rest}
+        self._since = now
+        if self._waiting:
+            first = next(iter(self._waiting))
+            out += self._write(first, bytes(self._waiting.pop(first)))
+        return out
+
+    def _write(self, source: Hashable, data: bytes) -> bytes:
+        """Return `data` as it is to appear, and remember who owns the line it stops in."""
+        if not data:
+            return b""
+        fresh = self._owner is None
+        self._owner = None if data.endswith(b"\n") else source
+        return _with_prefix(self._prefix(source), data, fresh) if self._prefix else data
+
+
+def _with_prefix(prefix: bytes, data: bytes, fresh: bool) -> bytes:
+    """Return `data` with `prefix` before each line that begins in it; `fresh` when the first does."""
+    body, end = (data[:-1], b"\n") if data.endswith(b"\n") else (data, b"")
+    return (prefix if fresh else b"") + body.replace(b"\n", b"\n" + prefix) + end
+
+
+def _split(data: bytes) -> tuple[bytes, bytes]:
+    """Return (complete lines, the beginning of one)."""
+    at = data.rfind(b"\n") + 1
+    return data[:at], data[at:]

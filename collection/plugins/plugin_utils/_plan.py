@@ -1,0 +1,147 @@
+# Copyright (c) the mlxlaunch-ansible contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Private to this collection: from settings and hosts to what each host is told. Pure, but for asking for addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ._backends import plan_rank
+from ._errors import UsageError
+from ._hostfile import check_ipv4, is_ip
+from ._ranktable import RankTable, build_rank_table
+from ._settings import JobSettings, check_slots
+
+Resolve = Callable[[str], list[str]]
+
+
+@dataclass(frozen=True)
+class HostSettings:
+    """What is set for one host: its inventory name, the name to reach it by, and its part of the settings."""
+
+    name: str
+    address: str
+    ips: tuple[str, ...] = ()
+    slots: int = 1
+    python: str = ""
+    env: Mapping[str, str] = field(default_factory=dict)
+    local: bool = False
+
+
+def host_settings(name: str, variables: Mapping[str, Any], env: Mapping[str, str], local: bool) -> HostSettings:
+    """Return a host's settings from its inventory variables.
+
+    Raises:
+        UsageError: naming host and variable.
+    """
+    ips = variables.get("mlx_ips") or ()
+    if isinstance(ips, str):
+        ips = [part for part in ips.replace(",", " ").split() if part]
+    if not isinstance(ips, Sequence):
+        raise UsageError(f"{name}: mlx_ips: want a list of IPv4 addresses, not {ips!r}")
+    return HostSettings(
+        name=name,
+        address=str(variables.get("ansible_host") or name),
+        ips=tuple(check_ipv4(ip, f"{name}: mlx_ips") for ip in ips),
+        slots=check_slots(variables.get("mlx_slots", 1), name),
+        python=str(variables.get("mlx_python") or ""),
+        env=env,
+        local=local,
+    )
+
+
+def ring_addresses(host: HostSettings, resolve: Resolve) -> tuple[str, ...]:
+    """Return where a host's ranks listen: mlx_ips, else its address when that is, or resolves to, IPv4.
+
+    Args:
+        resolve: name to IPv4 addresses; raises OSError.
+
+    Raises:
+        UsageError: no address can be told; says what to set.
+    """
+    if host.ips:
+        return host.ips
+    address = host.address.rpartition("@")[2]
+    if is_ip(address):
+        return (check_ipv4(address, f"{host.name}: ansible_host (set mlx_ips)"),)
+    try:
+        found = resolve(address)
+    except OSError as exc:
+        found = []
+        reason = str(exc.strerror or exc)
+    else:
+        reason = "no IPv4 address"
+    if not found:
+        if host.local:
+            return ("127.0.0.1",)
+        raise UsageError(f"{host.name}: cannot tell its IPv4 address: {address}: {reason}; set mlx_ips")
+    return (found[0],)
+
+
+def places(hosts: Sequence[HostSettings], resolve: Resolve) -> list[tuple[str, tuple[str, ...]]]:
+    """Return (host, addresses) per rank, in rank order: hosts in order, each with its slots in a row."""
+    found: list[tuple[str, tuple[str, ...]]] = []
+    for host in hosts:
+        found += [(host.name, ring_addresses(host, resolve))] * host.slots
+    return found
+
+
+@dataclass(frozen=True)
+class JobPlan:
+    """A job as it will run: its rank table, and what each host is told."""
+
+    table: RankTable
+    specs: Mapping[str, Mapping[str, Any]]
+
+
+def plan_job(
+    job: str,
+    settings: JobSettings,
+    hosts: Sequence[HostSettings],
+    rank_places: Sequence[tuple[str, tuple[str, ...]]],
+    *,
+    default_python: str,
+    default_cwd: str,
+    terminal: tuple[int, int] | None = None,
+) -> JobPlan:
+    """Return the plan of a job.
+
+    Args:
+        job: its id.
+        settings: what holds for all hosts.
+        hosts: what holds for each.
+        rank_places: (host, addresses) per rank.
+        default_python, default_cwd: for hosts that name none.
+        terminal: (columns, lines), when known.
+    """
+    table = build_rank_table(rank_places, settings.starting_port, settings.connections_per_ip)
+    by_name = {host.name: host for host in hosts}
+    specs = {}
+    for index, name in enumerate(table.hosts):
+        host = by_name[name]
+        python = settings.python or host.python or default_python
+        argv = list(settings.command) or [python, settings.script, *settings.args]
+        ranks = table.of_host(name)
+        specs[name] = {
+            "job": job,
+            "index": index,
+            "python": "" if settings.command else python,
+            "script": settings.script,
+            "command": settings.command[0] if settings.command else "",
+            "cwd": settings.cwd,
+            "default_cwd": default_cwd,
+            "addresses": sorted({ip for rank in ranks for ip in rank.ips}) if table.world_size > 1 else [],
+            "listen": [address for rank in ranks for address in rank.listen] if table.world_size > 1 else [],
+            "grace": settings.grace,
+            "lease": settings.lease,
+            "ranks": [_rank_spec(rank, table, settings, host, argv, terminal) for rank in ranks],
+        }
+    return JobPlan(table, specs)
+
+
+def _rank_spec(rank: Any, table: RankTable, settings: JobSettings, host: HostSettings, argv: list[str], terminal: Any) -> dict[str, Any]:
+    plan = plan_rank(rank, table, host.env or {}, verbose=settings.verbose, terminal=terminal)
+    return {"rank": rank.rank, "argv": argv, "env": dict(plan.env), "files": dict(plan.files)}

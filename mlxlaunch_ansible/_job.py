@@ -1,0 +1,430 @@
+# Copyright (c) the mlxlaunch-ansible contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A running job: events as they come, its result, and the ways to end it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import sys
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from ._core import CONTROL_FOLDER, STREAM_NAMES, LaunchError, UsageError, check_settings, new_job_id, wire
+from ._inventory import Inventory, resolve_inventory
+from ._result import Event, JobResult
+from ._runner import PlaybookRun
+
+_BUFFER = 4 * 1024 * 1024
+_AFTERMATH = 30.0  # seconds Ansible may take to end after the job has
+
+
+class JobFailed(LaunchError):
+    """A job did not return 0; `result` tells the rest, and the text does not repeat what was already shown."""
+
+    def __init__(self, result: JobResult) -> None:
+        super().__init__(f"{result.message} (exit status {result.returncode}); logs: {result.run_dir}")
+        self.result = result
+
+
+class Job:
+    """A job that was started; see `start_job`.
+
+    Iterate over it for its events, from one thread. `wait`, `terminate` and `kill` may be called from any other.
+    """
+
+    def __init__(
+        self, inventory: Inventory, settings: Mapping[str, Any], on_event: Callable[[Event], None] | None, options: dict[str, Any]
+    ) -> None:
+        given = {name: value for name, value in settings.items() if value is not None}
+        source = resolve_inventory(inventory, given.get("group") or "mlx")
+        if source.hostfile and source.hostfile.backend:
+            given.setdefault("backend", source.hostfile.backend)
+        checked = check_settings(given)
+        self.job = new_job_id()
+        self._on_event = on_event
+        self._setup = {
+            "settings": given,
+            "job": self.job,
+            "default_cwd": os.getcwd(),
+            "default_python": sys.executable,
+            "hostfile": [{"ssh": entry.ssh, "ips": entry.ips} for entry in source.hostfile.entries] if source.hostfile else None,
+            **options,
+        }
+        self._buffer = _Buffer()
+        if on_event:
+            self._buffer.nobody_reads()
+        self._state = threading.Condition()
+        self._finished: Event | None = None
+        self._refused: Event | None = None
+        self._handler_error: BaseException | None = None
+        self._connection: socket.socket | None = None
+        self._wish: bytes | None = None
+        self._done = False
+        self._folder = _private_folder()
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener.bind(str(self._folder / "s"))
+        self._listener.listen(1)
+        variables = {"mlx_control": str(self._folder / "s"), "mlx_group": checked.group}
+        self._playbook = PlaybookRun(self._folder / "ansible", source, variables, self._on_playbook_end)
+        (self._folder / "ansible").mkdir(mode=0o700)
+        self._reader = threading.Thread(target=self._read, name="mlxlaunch-events", daemon=True)
+        self._playbook.start()
+        self._reader.start()
+
+    # -- what a caller does
+
+    def __iter__(self) -> Iterator[Event]:
+        """Yield events until the job is over. A slow consumer slows down nothing but its own view."""
+        while True:
+            event = self.next_event()
+            if event is None:
+                return
+            yield event
+
+    def next_event(self, timeout: float | None = None) -> Event | None:
+        """Return the next event, waiting up to `timeout` seconds (None: for ever); None at the end of the job.
+
+        Raises:
+            TimeoutError: none came in time.
+        """
+        return self._buffer.get(timeout)
+
+    def wait(self, timeout: float | None = None) -> JobResult:
+        """Wait for the end of the job and return its result.
+
+        Args:
+            timeout: seconds; None waits for ever. The job goes on when it passes.
+
+        Raises:
+            TimeoutError: the job is not over yet.
+            UsageError: the job could not be started: inventory, hostfile or settings are wrong.
+            LaunchError: the launch itself broke; its text has what Ansible said.
+        """
+        self._buffer.nobody_reads()
+        with self._state:
+            if not self._state.wait_for(lambda: self._done, timeout):
+                raise TimeoutError(f"job {self.job} is still running after {timeout:g} s")
+        if self._handler_error:
+            raise self._handler_error
+        return self._result()
+
+    @property
+    def running(self) -> bool:
+        """Whether the job is not over yet."""
+        return not self._done
+
+    def terminate(self, returncode: int = 143, message: str = "terminated") -> None:
+        """End the job: TERM to every rank, KILL after the grace. Returns at once; `wait` for the end.
+
+        Args:
+            returncode: what the job's result is to say.
+            message: why, for the record.
+        """
+        self._ask(wire.STOP, returncode, message)
+
+    def kill(self, returncode: int = 137, message: str = "killed") -> None:
+        """End the job without grace."""
+        self._ask(wire.KILL, returncode, message)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """End the job if it still runs, and wait until nothing of it is left."""
+        if self.running:
+            self.terminate()
+        self._buffer.nobody_reads()
+        with self._state:
+            self._state.wait_for(lambda: self._done)
+
+    # -- what happens underneath
+
+    def _ask(self, kind: int, returncode: int, message: str) -> None:
+        frame = wire.encode_json(kind, {"returncode": returncode, "message": message})
+        with self._state:
+            connection = self._connection
+            if connection is None:
+                self._wish = frame
+                self._cancel_early()
+                return
+        with contextlib.suppress(OSError):
+            connection.sendall(frame)
+
+    def _cancel_early(self) -> None:
+        """No worker has come yet: nothing runs on any host, so Ansible can simply be killed."""
+        self._playbook.cancel()
+
+    def _read(self) -> None:
+        try:
+            connection = self._accept()
+            if connection:
+                self._read_events(connection)
+        except Exception as exc:  # noqa: BLE001 - a broken handler or a broken worker: either way the caller must know
+            self._handler_error = exc
+            self.terminate(message=f"the event handler raised {type(exc).__name__}")
+            self._drain()
+        finally:
+            self._settle()
+
+    def _accept(self) -> socket.socket | None:
+        """Wait for the worker to connect; None when Ansible ended without one."""
+        connection, _address = self._listener.accept()
+        setup = wire.encode_json(wire.SPEC, self._setup)
+        first = connection.recv(1, socket.MSG_PEEK)
+        if not first:
+            connection.close()
+            return None
+        connection.sendall(setup)
+        with self._state:
+            self._connection = connection
+            wish = self._wish
+        if wish:
+            connection.sendall(wish)
+        return connection
+
+    def _on_playbook_end(self) -> None:
+        """Ansible has ended: wake up an `accept` that nobody would answer any more."""
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knock:
+            knock.connect(str(self._folder / "s"))
+
+    def _read_events(self, connection: socket.socket) -> None:
+        decoder = wire.Decoder()
+        output: dict[str, Any] = {}
+        while True:
+            try:
+                data = connection.recv(262144)
+            except OSError:
+                return
+            if not data:
+                return
+            for frame in decoder.feed(data):
+                if frame.kind in STREAM_NAMES:
+                    self._deliver(Event.from_json(output, frame.payload))
+                elif frame.kind == wire.EVENT:
+                    fields = frame.json()
+                    if fields["event"] == "rank_output":
+                        output = fields
+                    else:
+                        self._deliver(Event.from_json(fields))
+
+    def _deliver(self, event: Event) -> None:
+        if event.event == "job_finished":
+            self._finished = event
+        elif event.event == "job_refused":
+            self._refused = event
+            return
+        if self._on_event:
+            self._on_event(event)
+        self._buffer.put(event)
+
+    def _drain(self) -> None:
+        """Take what is still sent, so that the worker can come to its end."""
+        with contextlib.suppress(OSError):
+            while self._connection and self._connection.recv(262144):
+                pass
+
+    def _settle(self) -> None:
+        if not self._playbook.join(_AFTERMATH):
+            self._playbook.cancel()
+            self._playbook.join(_AFTERMATH)
+        if self._connection:
+            self._connection.close()
+        self._listener.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+        with self._state:
+            self._done = True
+            self._state.notify_all()
+        self._buffer.end()
+
+    def _result(self) -> JobResult:
+        if self._finished:
+            return JobResult.from_event(self._finished)
+        if self._refused:
+            told = self._refused.details
+            raise (UsageError if told["returncode"] == UsageError.returncode else LaunchError)(told["message"])
+        if self._wish:
+            wish = wire.Decoder().feed(self._wish)[0].json()
+            return JobResult(wish["returncode"], self.job, "interrupted", wish["message"], {}, None, {}, 0.0, None)
+        raise LaunchError(self._playbook.complaint() or "Ansible ended without a word")
+
+
+def _private_folder() -> Path:
+    """Make a directory of this user's own whose socket has a name short enough for every system (unix(7): 104 bytes on macOS)."""
+    base = tempfile.gettempdir()
+    room = 104 - len(CONTROL_FOLDER) - len("/xxxxxxxx/s") - 1
+    return Path(tempfile.mkdtemp(prefix=CONTROL_FOLDER, dir=base if len(os.fsencode(base)) < room else "/tmp"))  # noqa: S108 - mkdtemp
+
+
+class _Buffer:
+    """Events on their way to whoever iterates. Full, it makes the reader wait; with nobody there, it lets go."""
+
+    def __init__(self) -> None:
+        self._events: deque[Event] = deque()
+        self._changed = threading.Condition()
+        self._size = 0
+        self._read_at = 0.0
+        self._discarding = False
+        self._reading = False
+        self._ended = False
+
+    def put(self, event: Event) -> None:
+        with self._changed:
+            while self._size > _BUFFER and not self._discard():
+                self._changed.wait()
+            self._events.append(event)
+            self._size += len(event.data) + 200
+            self._changed.notify_all()
+
+    def get(self, timeout: float | None) -> Event | None:
+        with self._changed:
+            self._reading = True
+            if not self._changed.wait_for(lambda: self._events or self._ended, timeout):
+                raise TimeoutError("no event within the time")
+            if not self._events:
+                return None
+            event = self._events.popleft()
+            self._size -= len(event.data) + 200
+            self._changed.notify_all()
+            return event
+
+    def nobody_reads(self) -> None:
+        """Unless somebody iterates, events are not worth keeping: a handler has them, or the end is all that is wanted."""
+        with self._changed:
+            self._discarding = True
+            self._changed.notify_all()
+
+    def end(self) -> None:
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def _discard(self) -> bool:
+        """Make room if that is allowed."""
+        if not self._discarding or self._reading:
+            return False
+        self._events.clear()
+        self._size = 0
+        return True
+
+
+def start_job(  # noqa: PLR0913 - every setting has its name here, and only three of them are positional
+    inventory: Inventory,
+    script: str | os.PathLike[str] = "",
+    *,
+    args: Sequence[str] = (),
+    command: Sequence[str] = (),
+    group: str | None = None,
+    backend: str | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: str | os.PathLike[str] | None = None,
+    python: str | os.PathLike[str] | None = None,
+    starting_port: int | None = None,
+    connections_per_ip: int | None = None,
+    verbose: bool | None = None,
+    grace: float | None = None,
+    lease: float | None = None,
+    connect_timeout: float | None = None,
+    timeout: float | None = None,
+    log_dir: str | os.PathLike[str] | None = None,
+    on_event: Callable[[Event], None] | None = None,
+    terminal: tuple[int, int] | None = None,
+) -> Job:
+    """Start a job and return at once.
+
+        with start_job(["127.0.0.1", "127.0.0.1"], "/opt/train.py") as job:
+            for event in job:
+                if event.event == "rank_output":
+                    print(event.rank, event.data)
+            print(job.wait().returncode)
+
+    Args:
+        inventory: path of an Ansible inventory or MLX hostfile, either of them as a mapping or list, or a list of
+            host names or addresses with one rank each (127.0.0.1 is this machine, without ssh).
+        script: run by Python on every rank, by its path on the hosts; a relative one is taken from here.
+        args: its arguments.
+        command: any command instead of Python and a script.
+        group: inventory group, `mlx`.
+        backend: `ring`.
+        env: variables for the ranks, over those of the inventory.
+        cwd: working directory on the hosts.
+        python: interpreter on the hosts; default the path of the one that runs this.
+        starting_port: first port of the ring, 32323.
+        connections_per_ip: connections between neighbours per address, 1.
+        verbose: let the ring tell what it connects to.
+        grace: seconds between TERM and KILL, 10.
+        lease: seconds of silence after which a host is given up, 30.
+        connect_timeout: seconds a host may take until it is ready, 30.
+        timeout: seconds the ranks may run, no limit.
+        log_dir: directory that gets a run directory per job.
+        on_event: called for every event, in a thread of the job; what it raises ends the job and comes out of `wait`.
+        terminal: (columns, lines) for COLUMNS and LINES of the ranks.
+
+    Raises:
+        UsageError: what can be told to be wrong before anything is started.
+    """
+    settings = {
+        "script": absolute_script(os.fspath(script)),
+        "args": list(args),
+        "command": list(command),
+        "group": group,
+        "backend": backend,
+        "env": dict(env) if env else None,
+        "cwd": _path(cwd),
+        "python": _path(python),
+        "starting_port": starting_port,
+        "connections_per_ip": connections_per_ip,
+        "verbose": verbose,
+        "grace": grace,
+        "lease": lease,
+        "connect_timeout": connect_timeout,
+        "timeout": timeout,
+        "log_dir": os.path.abspath(log_dir) if log_dir else None,
+    }
+    return Job(inventory, settings, on_event, {"terminal": terminal})
+
+
+def run_job(
+    inventory: Inventory,
+    script: str | os.PathLike[str] = "",
+    *,
+    check: bool = False,
+    on_event: Callable[[Event], None] | None = None,
+    **settings: Any,
+) -> JobResult:
+    """Run a job to its end and return its result.
+
+        result = run_job("inventory/hosts.yml", "/opt/train.py", args=["--lr", "1e-3"], check=True)
+        print(result.ranks[0].stdout.read_text())
+
+    Args:
+        inventory, script, on_event: as for `start_job`.
+        check: raise JobFailed unless every rank returned 0, as `subprocess.run` does.
+        **settings: all other arguments of `start_job`.
+
+    Raises:
+        UsageError: inventory, hostfile or settings are wrong; nothing was started.
+        JobFailed: with `check`.
+        LaunchError: the launch itself broke.
+    """
+    with start_job(inventory, script, on_event=on_event, **settings) as job:
+        result = job.wait()
+    if check and result.returncode:
+        raise JobFailed(result)
+    return result
+
+
+def absolute_script(script: str) -> str:
+    """Return a script's path as the hosts are to find it: a relative one as seen from the current directory here."""
+    return os.path.abspath(script) if script else ""
+
+
+def _path(path: str | os.PathLike[str] | None) -> str | None:
+    return os.fspath(path) if path is not None else None

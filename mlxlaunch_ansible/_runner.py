@@ -1,0 +1,132 @@
+# Copyright (c) the mlxlaunch-ansible contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The only module that imports ansible_runner: run the launch playbook, in a thread, and keep what Ansible had to say."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ._inventory import Source
+
+_KEPT_LINES = 40
+_CANCEL_AFTER = 1  # seconds between two looks at whether to cancel
+
+
+def playbook(name: str) -> Path:
+    """Return the path of a playbook that comes with this package, from a wheel or from a checkout."""
+    packaged = Path(__file__).parent / "playbooks" / name
+    return packaged if packaged.exists() else Path(__file__).parent.parent / "playbooks" / name
+
+
+class PlaybookRun:
+    """One run of a playbook.
+
+    Args:
+        folder: private directory, removed by the caller.
+        source: the inventory.
+        variables: extra variables; nothing secret, they end up in a file.
+        on_end: called from the thread when Ansible has ended.
+    """
+
+    def __init__(self, folder: Path, source: Source, variables: dict[str, Any], on_end: Callable[[], None]) -> None:
+        self.returncode: int | None = None
+        self._folder = folder
+        self._source = source
+        self._variables = variables
+        self._on_end = on_end
+        self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
+        self._failures: list[str] = []
+        self._cancelled = threading.Event()
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._run, name="mlxlaunch-ansible", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def cancel(self) -> None:
+        """Kill Ansible. Its worker notices and ends the ranks."""
+        self._cancelled.set()
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait for the end; return whether it has come."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def complaint(self) -> str:
+        """Return what Ansible said went wrong, in few lines, for when the job itself said nothing."""
+        if self._error:
+            return f"ansible-runner: {self._error}"
+        wrong = [line for line in self._lines if line.startswith(("[ERROR]", "ERROR!", "fatal:"))]
+        warned = [line for line in self._lines if line.startswith("[WARNING]")]
+        return "\n".join(self._failures or wrong or warned or list(self._lines)[-5:])
+
+    def _run(self) -> None:
+        try:
+            self.returncode = self._run_playbook()
+        except Exception as exc:  # noqa: BLE001 - whatever it is, the waiting caller must learn of it
+            self._error = exc
+        finally:
+            self._on_end()
+
+    def _run_playbook(self) -> int | None:
+        import ansible_runner  # late: it takes a tenth of a second
+
+        runner = ansible_runner.interface.init_runner(
+            private_data_dir=str(self._folder),
+            project_dir=os.getcwd(),  # where the user's ansible.cfg and relative paths are
+            # `binary` and not `playbook`: the Ansible of this environment, wherever PATH leads.
+            binary=sys.executable,
+            # By path, not -m: importing this package would import the collection before Ansible's own loader can. -P: no sys.path of ours.
+            cmdline=shlex.join(["-P", str(Path(__file__).with_name("_ansible_playbook.py")), str(playbook("launch.yml"))]),
+            inventory=self._inventory(),
+            extravars=self._variables,
+            envvars=_environment(generated=self._source.data is not None),
+            settings={"pexpect_timeout": _CANCEL_AFTER, "suppress_output_file": True},
+            quiet=True,
+            event_handler=self._on_event,
+            cancel_callback=self._cancelled.is_set,
+        )
+        _status, returncode = runner.run()
+        return int(returncode) if returncode is not None else None
+
+    def _inventory(self) -> str:
+        if self._source.path:
+            return self._source.path
+        path = self._folder / "hosts.json"
+        path.write_text(json.dumps(self._source.data), encoding="utf-8")
+        path.chmod(0o600)
+        return str(path)
+
+    def _on_event(self, event: dict[str, Any]) -> bool:
+        """Keep what may explain a failure. False: the runner must not write a file per event."""
+        self._lines.extend((event.get("stdout") or "").splitlines())
+        if event.get("event") in ("runner_on_failed", "runner_on_unreachable"):
+            result = event.get("event_data", {}).get("res", {})
+            if isinstance(result, dict) and result.get("msg"):
+                self._failures.append(str(result["msg"]))
+        return False
+
+
+def _environment(*, generated: bool) -> dict[str, str]:
+    environment = {
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_FORCE_COLOR": "0",
+        # ansible-runner turns host key checking off unless told otherwise.
+        "ANSIBLE_HOST_KEY_CHECKING": os.environ.get("ANSIBLE_HOST_KEY_CHECKING", "True"),
+    }
+    if generated:
+        # The inventory is one we wrote: asking every inventory plugin whether it knows the format takes time.
+        environment["ANSIBLE_INVENTORY_ENABLED"] = "yaml"
+    if sys.platform == "darwin":
+        # Otherwise a forked worker can crash in the Objective-C runtime (ansible/ansible#32499).
+        environment["OBJC_DISABLE_INITIALIZE_FORK_SAFETY"] = "YES"
+    return environment

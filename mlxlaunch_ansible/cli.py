@@ -1,0 +1,280 @@
+# Copyright (c) the mlxlaunch-ansible contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command `mlxlaunch`: parse, call the API, print, return an exit status."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, NoReturn
+
+from . import __version__
+from ._core import (
+    BACKLOG,
+    RUN_SETTINGS,
+    Describer,
+    Hostfile,
+    LaunchError,
+    Setting,
+    TerminalSink,
+    UsageError,
+    hostfile_from_names,
+    make_prefix,
+    parse_env,
+    signal_name,
+    wants_colour,
+)
+from ._inventory import LOCALHOST, Inventory, read_hostfile
+from ._job import Job, absolute_script
+from ._result import Event
+
+_RUN_HELP = """\
+Start one rank per host (or several), show their output live, and end all of them when one fails.
+
+examples:
+  mlxlaunch run -n 2 train.py                         two ranks on this machine
+  mlxlaunch run -i inventory/hosts.yml train.py --lr 1e-3
+  mlxlaunch run --hosts 10.0.0.7,10.0.0.8 train.py
+  mlxlaunch run --hostfile hosts.json -- ./program --flag
+
+Options of mlxlaunch come before the script; all that follows it belongs to the script.
+The script, and Python, are expected at the same path on every host.
+
+exit status:
+  0 all ranks returned 0; else that of the first rank to fail (128+n for signal n)
+  2 wrong usage, inventory or hostfile    3 a host is unreachable or not ready
+  124 time limit    130 interrupted    143 terminated
+"""
+
+# Seconds without any news after which a person is told what is being waited for.
+_PATIENCE = 2.0
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class _Parser(argparse.ArgumentParser):
+    """One line for a mistake; the whole usage is for --help."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(UsageError.returncode, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    options, tail = _split(words)
+    parsed = _make_parser().parse_args(options)
+    try:
+        return int(parsed.function(parsed, tail))
+    except LaunchError as exc:
+        print(f"mlxlaunch: {exc}", file=sys.stderr)
+        return exc.returncode
+    except KeyboardInterrupt:  # before there was a job to end
+        return 128 + signal.SIGINT
+
+
+def _split(words: list[str]) -> tuple[list[str], list[str] | None]:
+    """Return the words before the first `--` and those after it, None when there is none."""
+    if "--" not in words:
+        return words, None
+    at = words.index("--")
+    return words[:at], words[at + 1 :]
+
+
+def _make_parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="mlxlaunch", description="Launch distributed MLX jobs on a cluster of Macs.", allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"mlxlaunch {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=_Parser)
+    run = commands.add_parser(
+        "run",
+        help="run a script or a command on every rank",
+        description=_RUN_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        usage="%(prog)s [-i INVENTORY | --hostfile FILE | --hosts A,B | -n N] [options] SCRIPT [ARGS...]\n"
+        "       %(prog)s [...] [options] -- COMMAND [ARGS...]",
+    )
+    _add_hosts(run)
+    _add_settings(run)
+    run.add_argument("--print-python", action="store_true", help="print the path of the Python the ranks would use, and exit")
+    run.add_argument("script", nargs=argparse.REMAINDER, help="script and its arguments")
+    run.set_defaults(function=_run)
+    return parser
+
+
+def _add_hosts(parser: argparse.ArgumentParser) -> None:
+    hosts = parser.add_argument_group("where to run")
+    hosts.add_argument("-i", "--inventory", metavar="INVENTORY", help="Ansible inventory; its group mlx, or --group, has the hosts")
+    hosts.add_argument("--hostfile", metavar="FILE", help="MLX hostfile (JSON), either schema; rank is position")
+    hosts.add_argument("--hosts", metavar="A,B", help="names or addresses to ssh to, separated by commas")
+    hosts.add_argument("-n", "--repeat-hosts", metavar="N", type=int, help="ranks per host of --hosts; without it, on this machine")
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("how to run")
+    for setting in RUN_SETTINGS:
+        if setting.flags:
+            group.add_argument(*setting.flags, dest=setting.name, help=_help(setting), **_argument(setting))
+
+
+def _argument(setting: Setting) -> dict[str, Any]:
+    if setting.type == "bool":
+        return {"action": "store_true", "default": None}
+    if setting.type == "dict":
+        return {"action": "append", "metavar": setting.metavar}
+    return {"metavar": setting.metavar}
+
+
+def _help(setting: Setting) -> str:
+    default = f" Default: {setting.default}." if setting.type in ("int", "float") or setting.name in ("group", "backend") else ""
+    repeat = " Repeatable." if setting.type == "dict" else ""
+    return (setting.doc + repeat + default).replace("%", "%%")
+
+
+def _run(parsed: argparse.Namespace, tail: list[str] | None) -> int:
+    if parsed.print_python:
+        print(parsed.python or sys.executable)
+        return 0
+    settings = _settings(parsed, tail)
+    terminal = _terminal_size()
+    job = Job(_inventory(parsed), settings, None, {"terminal": terminal})
+    screen = _Screen(job, prefix=bool(parsed.prefix), verbose=bool(parsed.verbose))
+    with job, _signals_end(job, screen):
+        return screen.show()
+
+
+def _settings(parsed: argparse.Namespace, tail: list[str] | None) -> dict[str, Any]:
+    settings = {setting.name: getattr(parsed, setting.name) for setting in RUN_SETTINGS if setting.flags}
+    if parsed.env:
+        settings["env"] = parse_env(parsed.env)
+    if parsed.log_dir:
+        settings["log_dir"] = os.path.abspath(parsed.log_dir)
+    words = parsed.script
+    if words:
+        args = words[1:] if tail is None else [*words[1:], "--", *tail]
+        return {**settings, "script": absolute_script(words[0]), "args": args}
+    if tail:
+        return {**settings, "command": tail}
+    raise UsageError("no script is given; see mlxlaunch run --help")
+
+
+def _inventory(parsed: argparse.Namespace) -> Inventory:
+    given = [name for name in ("inventory", "hostfile", "hosts") if getattr(parsed, name) is not None]
+    if len(given) > 1:
+        raise UsageError(f"--{given[0]} and --{given[1]}: hosts can come from one of them only")
+    if parsed.repeat_hosts is not None and parsed.repeat_hosts < 1:
+        raise UsageError(f"--repeat-hosts {parsed.repeat_hosts}: want 1 or more")
+    if parsed.repeat_hosts is not None and given and given != ["hosts"]:
+        raise UsageError(f"--repeat-hosts goes with --hosts; with --{given[0]}, set mlx_slots or repeat the entry")
+    if parsed.inventory is not None:
+        return str(parsed.inventory)
+    if parsed.hostfile is not None:
+        return read_hostfile(parsed.hostfile)
+    return _named_hosts(parsed.hosts, parsed.repeat_hosts or 1)
+
+
+def _named_hosts(names: str | None, repeat: int) -> Hostfile:
+    return hostfile_from_names((names if names is not None else LOCALHOST).split(","), repeat)
+
+
+def _terminal_size() -> tuple[int, int] | None:
+    try:
+        size = os.get_terminal_size(sys.stdout.fileno())
+    except (OSError, ValueError):
+        return None
+    return (size.columns, size.lines) if size.columns else None
+
+
+@contextlib.contextmanager
+def _signals_end(job: Job, screen: _Screen) -> Iterator[None]:
+    """Make a signal end the job with grace; Ctrl-C while it is being ended kills it."""
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+
+    def obey() -> None:
+        """Act on signals, a byte each. In a thread: the main one waits in a lock, which a signal need not interrupt."""
+        asked = False
+        while numbers := os.read(read, 64):
+            for number in numbers:
+                act = job.kill if (asked or screen.stopping) and number == signal.SIGINT else job.terminate
+                asked = True
+                act(128 + number, f"interrupted by {signal_name(number)}")
+
+    threading.Thread(target=obey, name="mlxlaunch-signals", daemon=True).start()
+    before = {number: signal.signal(number, lambda *_args: None) for number in _SIGNALS}
+    wakeup = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(wakeup)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        os.close(write)
+
+
+class _Screen:
+    """Show a job on this process's standard output and error."""
+
+    def __init__(self, job: Job, *, prefix: bool, verbose: bool) -> None:
+        self._job = job
+        self.stopping = False
+        self._hosts: dict[int, str] = {}
+        self._taken = threading.Event()
+        colours = [wants_colour(fd) for fd in (1, 2)]
+        self._sink = TerminalSink(
+            (1, 2),
+            Describer(colours[1], verbose),
+            make_prefix(self._hosts, colours[0]) if prefix else None,
+            self._taken.set,
+        )
+
+    def show(self) -> int:
+        """Show everything until the end; return the exit status."""
+        for event in self._events():
+            if event.event == "rank_started" and event.rank is not None and event.host:
+                self._hosts[event.rank] = event.host
+            self.stopping = self.stopping or event.event == "job_stopping"
+            if event.event == "rank_output":
+                self._sink.output(event.to_json(), event.data)
+            else:
+                self._sink.event(event.to_json())
+            self._wait_for_reader()
+        self._sink.close()
+        result = self._job.wait()
+        if result.run_dir is None:
+            print(f"mlxlaunch: {result.message}; nothing was started", file=sys.stderr)
+        return result.returncode
+
+    def _events(self) -> Iterator[Event]:
+        patience: float | None = _PATIENCE
+        while True:
+            deadline = self._sink.deadline()
+            try:
+                event = self._job.next_event(patience if deadline is None else max(0.0, deadline - time.monotonic()))
+            except TimeoutError:
+                self._sink.tick(time.monotonic())
+                if deadline is None:
+                    print("mlxlaunch: waiting for Ansible to read the inventory", file=sys.stderr, flush=True)
+                    patience = None
+                continue
+            if event is None:
+                return
+            patience = None
+            yield event
+
+    def _wait_for_reader(self) -> None:
+        """Take no further events while the terminal, or whatever reads us, is behind."""
+        while self._sink.backlog > BACKLOG and not self._sink.broken:
+            self._taken.wait(1.0)
+            self._taken.clear()
+        if self._sink.broken and self._job.running:
+            self._job.terminate(128 + signal.SIGPIPE, "nobody reads the output any more")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

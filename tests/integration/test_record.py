@@ -1,0 +1,183 @@
+"""The record of a job on the controller, and that nothing of it stays on the hosts."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from tests.integration.cluster import MLXLAUNCH, Cluster, events_of, last_run, read_until, run_dirs
+from tests.lab.start import CHECKOUT
+
+SCHEMA = json.loads((CHECKOUT / "docs/events.schema.json").read_text())
+VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
+
+NOISY = """
+import os, sys
+rank = int(os.environ["RANK"])
+for n in range(50):
+    os.write(1, b"out %d\\xff\\n" % n * 100)
+    os.write(2, b"err %d" % n)
+sys.exit(rank and 4)
+"""
+
+
+def assert_valid(events: list[dict[str, Any]]) -> None:
+    """Hold a whole record to the schema, and to what a schema cannot say."""
+    for event in events:
+        VALIDATOR.validate(event)
+    assert len({event["job"] for event in events}) == 1
+    names = [event["event"] for event in events]
+    assert names[0] == "job_started"
+    assert names.index("job_finished") == len(names) - 1
+    times = [event["time"] for event in events]
+    assert times == sorted(times)
+
+
+def test_schema_is_one_and_every_part_says_what_it_means() -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    kinds = SCHEMA["properties"]["event"]["enum"]
+    assert [f"#/$defs/{kind}" for kind in kinds] == [choice["$ref"] for choice in SCHEMA["oneOf"]]
+    assert all("description" in SCHEMA["$defs"][kind] for kind in kinds)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"event": "job_launched"},
+        {"time": "now"},
+        {"rank": -1},
+        {"length": 0},
+        {"stream": "stdin"},
+        {"data": "secret"},
+        {"host": None},
+    ],
+)
+def test_schema_refuses_what_is_wrong(wrong: dict[str, Any]) -> None:
+    right = {"event": "rank_output", "job": "20260131-142501-9c41f0", "time": 1.5, "host": "a", "rank": 0}
+    right |= {"stream": "stdout", "offset": 0, "length": 1}
+    assert VALIDATOR.is_valid(right)
+    assert not VALIDATOR.is_valid(right | wrong)
+
+
+def test_record_tells_the_whole_story_of_a_job(cluster: Cluster) -> None:
+    done = cluster.mlxlaunch("-i", cluster.inventory({"node1": {}, "node2": {"mlx_slots": 2}}), cluster.script(NOISY), text=False)
+    assert done.returncode == 4
+    run_dir = last_run(cluster)
+    events = events_of(run_dir)
+    assert_valid(events)
+    assert events[0]["world_size"] == 3
+    assert events[0]["hosts"] == ["node1", "node2"]
+    assert events[0]["job"] == run_dir.name
+
+    def about(name: str) -> list[tuple[str, int]]:
+        return sorted((event["host"], event["rank"]) for event in events if event["event"] == name)
+
+    assert about("host_ready") == [("node1", None), ("node2", None)]
+    assert about("rank_started") == about("rank_exited") == [("node1", 0), ("node2", 1), ("node2", 2)]
+    order = [event["event"] for event in events if event["event"] != "rank_output"]
+    assert order.index("rank_started") > max(at for at, name in enumerate(order) if name == "host_ready")
+    finished = events[-1]
+    assert finished["returncode"] == 4
+    assert finished["cause"] == "rank_failed"
+    assert [rank["host"] for rank in finished["ranks"]] == ["node1", "node2", "node2"]
+    assert finished["first_failure"]["rank"] in (1, 2)
+    assert finished["first_failure"]["tail"][-1].endswith("err 49")
+    assert finished["run_dir"] == str(run_dir)
+
+
+def test_output_events_cover_the_logs_exactly(cluster: Cluster) -> None:
+    cluster.mlxlaunch("-i", cluster.inventory(["node1", "node2"]), cluster.script(NOISY.replace("rank and 4", "0")), text=False)
+    run_dir = last_run(cluster)
+    events = [event for event in events_of(run_dir) if event["event"] == "rank_output"]
+    for rank in (0, 1):
+        for stream, expected in (("stdout", 50), ("stderr", 50)):
+            log = (run_dir / f"{rank}/{stream}.log").read_bytes()
+            end = 0
+            for event in events:
+                if (event["rank"], event["stream"]) == (rank, stream):
+                    assert event["offset"] == end
+                    end += event["length"]
+            assert end == len(log)
+            assert log.count(b"\n" if stream == "stdout" else b"err") == expected * (100 if stream == "stdout" else 1)
+
+
+def test_a_refused_job_has_a_record_too(cluster: Cluster) -> None:
+    inventory = cluster.inventory({"node1": {}, "node2": {"mlx_python": "/no/python"}})
+    assert cluster.mlxlaunch("-i", inventory, cluster.script("")).returncode == 3
+    events = events_of(last_run(cluster))
+    assert_valid(events)
+    assert [event["host"] for event in events if event["event"] == "host_refused"] == ["node2"]
+    assert not [event for event in events if event["event"].startswith("rank_")]
+    assert events[-1]["problems"] == {"node2": ["python /no/python is not there, or cannot be run"]}
+    assert [rank["returncode"] for rank in events[-1]["ranks"]] == [None, None]
+
+
+def test_record_is_the_users_own(cluster: Cluster) -> None:
+    """In the user's state directory, readable by nobody else, whatever the umask."""
+    argv = ["/bin/sh", "-c", 'umask 0; exec "$@"', "sh", *MLXLAUNCH, "run", "-n", "1", cluster.script("print(1)")]
+    done = cluster.lab.run(argv, env=cluster.env, timeout=40)
+    assert done.returncode == 0, done.stderr
+    (run_dir,) = run_dirs(cluster)
+    assert run_dir.parent == Path(cluster.env["XDG_STATE_HOME"]) / "mlxlaunch/runs"
+    modes = {str(path.relative_to(run_dir)): stat.S_IMODE(path.stat().st_mode) for path in (run_dir, *run_dir.rglob("*"))}
+    assert modes == {".": 0o700, "0": 0o700, "events.jsonl": 0o600, "0/stdout.log": 0o600, "0/stderr.log": 0o600}
+
+
+def test_log_dir_says_where_records_go(cluster: Cluster) -> None:
+    script = cluster.script("")
+    inventory = cluster.inventory(["node1"])
+    assert cluster.mlxlaunch("-i", inventory, "--log-dir", "logs here", script).returncode == 0
+    (one,) = (cluster.here / "logs here").iterdir()
+    assert_valid(events_of(one))
+    done = cluster.playbook(inventory, "-e", f"mlx_script={script}", "-e", f"mlx_log_dir={cluster.here}/there")
+    assert done.returncode == 0, done.stdout + done.stderr
+    (two,) = (cluster.here / "there").iterdir()
+    assert_valid(events_of(two))
+    assert run_dirs(cluster) == []
+
+
+def test_without_xdg_state_home_records_go_to_the_home_directory(cluster: Cluster) -> None:
+    del cluster.env["XDG_STATE_HOME"]
+    home = cluster.here / "home"
+    home.mkdir()
+    done = cluster.mlxlaunch("-n", "1", cluster.script(""), env={"HOME": str(home)})
+    assert done.returncode == 0, done.stderr
+    assert len(list((home / ".local/state/mlxlaunch/runs").iterdir())) == 1
+
+
+def left_on(cluster: Cluster) -> list[str]:
+    """What of any job is still on a host, or here in this test's temporary directory."""
+    return cluster.left_files() + [str(path) for path in Path(cluster.env["TMPDIR"]).iterdir()]
+
+
+@pytest.mark.parametrize(
+    ("source", "status"),
+    [("print('x')", 0), ("import os; print('x' * 100_000); os.kill(os.getpid(), 9)", 137), ("", 3)],
+    ids=["success", "failure", "refused"],
+)
+def test_nothing_stays_on_the_hosts_or_in_the_temporary_directory(cluster: Cluster, source: str, status: int) -> None:
+    cluster.env["TMPDIR"] = str(cluster.here / "tmp")
+    Path(cluster.env["TMPDIR"]).mkdir()
+    hosts = {"node1": {}, "node2": {}, "node3": {"mlx_python": "/no/python"} if status == 3 else {}}
+    done = cluster.mlxlaunch("-i", cluster.inventory(hosts), cluster.script(source))
+    assert done.returncode == status, done.stderr
+    assert left_on(cluster) == []
+
+
+def test_nothing_stays_after_an_interrupt(cluster: Cluster) -> None:
+    cluster.env["TMPDIR"] = str(cluster.here / "tmp")
+    Path(cluster.env["TMPDIR"]).mkdir()
+    argv = [*MLXLAUNCH, "run", "-i", cluster.inventory(["node1", "node2"]), cluster.script("import time; print('up'); time.sleep(60)")]
+    with cluster.started(argv) as process:
+        assert process.stdout
+        read_until(process.stdout.fileno(), b"up\nup\n")
+    assert process.returncode == 143
+    assert left_on(cluster) == []
+    events = events_of(last_run(cluster))
+    assert_valid(events)
+    assert events[-1]["cause"] == "interrupted"

@@ -1,0 +1,106 @@
+"""What a lab looks like: names, addresses and files. Pure data, shared by the API and the lab init."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+#: Addresses of the two networks, from the range reserved for benchmarks between hosts (RFC 2544).
+NETWORKS = ("198.18.0", "198.18.1")
+#: Hosts have the addresses 11 to 254 of each network.
+MOST_HOSTS = 244
+#: The normal user on every host.
+USER, USER_ID = "mlx", 2000
+
+
+@dataclasses.dataclass(frozen=True)
+class HostSpec:
+    """One host of a lab; `index` counts from 1."""
+
+    index: int
+
+    @property
+    def name(self) -> str:
+        """Host name, also its name in inventory and ssh configuration."""
+        return f"node{self.index}"
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Address on each network; the interface on network k is eth<k>."""
+        return tuple(f"{network}.{10 + self.index}" for network in NETWORKS)
+
+    @property
+    def ports(self) -> tuple[str, ...]:
+        """The bridge's end of each of its cables."""
+        return tuple(f"{self.name}-{k}" for k in range(len(NETWORKS)))
+
+    @property
+    def macs(self) -> tuple[str, ...]:
+        """Fixed hardware addresses: what others cached stays right when a host is switched off and on."""
+        return tuple(f"02:00:c6:12:{k:02x}:{10 + self.index:02x}" for k in range(len(NETWORKS)))
+
+
+@dataclasses.dataclass(frozen=True)
+class LabSpec:
+    """A whole lab."""
+
+    dir: Path
+    count: int
+    disk: str = "1g"
+    binds: tuple[Path, ...] = ()
+    #: ends when standard input closes; else when told to
+    owned: bool = True
+    #: the directory goes with the lab
+    temporary: bool = False
+
+    @property
+    def hosts(self) -> tuple[HostSpec, ...]:
+        """The hosts, node1 first."""
+        return tuple(HostSpec(index) for index in range(1, self.count + 1))
+
+    @property
+    def key(self) -> Path:
+        """The one user key; `.pub` beside it."""
+        return self.dir / "key"
+
+    @property
+    def trees(self) -> Path:
+        """Where the lab init, and nobody else, sees the hosts' disks mounted."""
+        return self.dir / "trees"
+
+    def host_key(self, host: HostSpec) -> Path:
+        """Private host key; `.pub` beside it."""
+        return self.dir / "host_keys" / host.name
+
+    def log(self, host: HostSpec) -> Path:
+        """What its sshd logged."""
+        return self.dir / f"{host.name}.log"
+
+    def tree(self, host: HostSpec) -> Path:
+        """Its disk."""
+        return self.trees / host.name
+
+    def save(self) -> None:
+        """Write `lab.json` into the lab's directory."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        (self.dir / "lab.json").write_text(json.dumps(fields, default=_plain, indent=1) + "\n")
+
+    @classmethod
+    def load(cls, directory: Path) -> LabSpec:
+        """Read `lab.json`."""
+        fields = json.loads((directory / "lab.json").read_text())
+        return cls(**{**fields, "dir": Path(fields["dir"]), "binds": tuple(map(Path, fields["binds"]))})
+
+
+def hosts_file(spec: LabSpec) -> str:
+    """/etc/hosts of every host and of the controller."""
+    lines = ["127.0.0.1 localhost", "::1 localhost ip6-localhost"]
+    lines += [f"{host.addresses[0]} {host.name}" for host in spec.hosts]
+    return "\n".join(lines) + "\n"
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"not JSON: {value!r}")

@@ -1,0 +1,146 @@
+"""From the inventory to what each host is told."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._errors import UsageError
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._plan import (
+    HostSettings,
+    JobPlan,
+    host_settings,
+    places,
+    plan_job,
+    ring_addresses,
+)
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._settings import JobSettings
+
+KNOWN = {"a": ["10.0.0.1", "10.9.9.9"], "b": ["10.0.0.2"], "six.local": []}
+
+
+def resolve(name: str) -> list[str]:
+    """Resolve as a resolver with three names would."""
+    if name not in KNOWN:
+        raise OSError(-2, "Name or service not known")
+    return KNOWN[name]
+
+
+def host(name: str = "a", **variables: Any) -> HostSettings:
+    return host_settings(name, variables, {}, local=variables.get("ansible_connection") == "local")
+
+
+def plan(*hosts: HostSettings, **settings: Any) -> JobPlan:
+    job_settings = JobSettings(**{"script": "train.py", **settings})
+    return plan_job("job-1", job_settings, hosts, places(hosts, resolve), default_python="/usr/bin/python3", default_cwd="/here")
+
+
+def test_host_settings_come_from_its_variables() -> None:
+    found = host(ansible_host="10.0.0.5", mlx_ips=["10.1.0.1"], mlx_slots="2", mlx_python="/env/bin/python")
+    assert found == HostSettings("a", "10.0.0.5", ("10.1.0.1",), 2, "/env/bin/python", {}, False)
+    assert host() == HostSettings("a", "a", env={})
+
+
+@pytest.mark.parametrize("text", ["10.0.0.1,10.1.0.1", "10.0.0.1 10.1.0.1", " 10.0.0.1,  10.1.0.1 ,"])
+def test_addresses_may_be_one_text(text: str) -> None:
+    assert host(mlx_ips=text).ips == ("10.0.0.1", "10.1.0.1")
+
+
+@pytest.mark.parametrize(
+    ("variables", "part"),
+    [
+        ({"mlx_ips": ["fe80::1"]}, "mlx_ips: fe80::1 is IPv6"),
+        ({"mlx_ips": "en0"}, "mlx_ips: 'en0'"),
+        ({"mlx_ips": 10}, "mlx_ips: .*not 10"),
+        ({"mlx_ips": {"en0": "10.0.0.1"}}, "mlx_ips: .*en0"),
+        ({"mlx_ips": [None]}, "mlx_ips: None"),
+        ({"mlx_slots": 0}, "mlx_slots: 0"),
+        ({"mlx_slots": "many"}, "mlx_slots: 'many'"),
+    ],
+)
+def test_bad_variable_names_host_and_variable(variables: dict[str, Any], part: str) -> None:
+    with pytest.raises(UsageError, match=f"^a: {part}"):
+        host(**variables)
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({"mlx_ips": ["10.5.0.1", "10.6.0.1"], "ansible_host": "10.0.0.9"}, ("10.5.0.1", "10.6.0.1")),
+        ({"ansible_host": "10.0.0.9"}, ("10.0.0.9",)),
+        ({"ansible_host": "me@10.0.0.9"}, ("10.0.0.9",)),
+        ({"ansible_host": "me@b"}, ("10.0.0.2",)),
+        ({}, ("10.0.0.1",)),
+        ({"ansible_host": "nowhere", "ansible_connection": "local"}, ("127.0.0.1",)),
+    ],
+)
+def test_rank_listens_on_mlx_ips_else_where_the_host_is_reached(variables: dict[str, Any], expected: tuple[str, ...]) -> None:
+    assert ring_addresses(host(**variables), resolve) == expected
+
+
+@pytest.mark.parametrize(
+    ("address", "part"), [("nowhere", "nowhere: Name or service not known"), ("six.local", "no IPv4 address"), ("fe80::1", "IPv6")]
+)
+def test_host_whose_address_cannot_be_told_says_what_to_set(address: str, part: str) -> None:
+    with pytest.raises(UsageError, match=f"^a: .*{part}") as caught:
+        ring_addresses(host(ansible_host=address), resolve)
+    assert "set mlx_ips" in str(caught.value)
+
+
+def test_slots_of_a_host_stand_in_a_row() -> None:
+    assert places([host("b", mlx_slots=2), host("a")], resolve) == [("b", ("10.0.0.2",))] * 2 + [("a", ("10.0.0.1",))]
+
+
+def test_each_host_is_told_its_ranks() -> None:
+    specs = plan(host("a", mlx_slots=2), host("b"), args=("--lr", "1e-3")).specs
+    assert {name: [rank["rank"] for rank in spec["ranks"]] for name, spec in specs.items()} == {"a": [0, 1], "b": [2]}
+    assert specs["b"]["ranks"][0]["argv"] == ["/usr/bin/python3", "train.py", "--lr", "1e-3"]
+    assert [specs["a"]["index"], specs["b"]["index"]] == [0, 1]
+
+
+def test_host_checks_its_own_addresses_and_ports_only() -> None:
+    spec = plan(host("a", mlx_slots=2), host("b")).specs["a"]
+    assert spec["addresses"] == ["10.0.0.1"]
+    assert spec["listen"] == ["10.0.0.1:32323", "10.0.0.1:32324"]
+
+
+def test_world_of_one_needs_no_address_and_no_port() -> None:
+    spec = plan(host("a")).specs["a"]
+    assert (spec["addresses"], spec["listen"], spec["ranks"][0]["files"]) == ([], [], {"MLX_HOSTFILE": ""})
+
+
+@pytest.mark.parametrize(
+    ("on_host", "on_job", "expected"),
+    [("/h/python", "/j/python", "/j/python"), ("/h/python", "", "/h/python"), ("", "", "/usr/bin/python3")],
+)
+def test_python_of_the_launch_wins_over_that_of_the_host(on_host: str, on_job: str, expected: str) -> None:
+    spec = plan(host("a", mlx_python=on_host), python=on_job).specs["a"]
+    assert (spec["python"], spec["ranks"][0]["argv"][0]) == (expected, expected)
+
+
+def test_command_runs_in_place_of_python() -> None:
+    spec = plan(host("a"), script="", command=("echo", "$HOME", "a b")).specs["a"]
+    assert (spec["python"], spec["script"], spec["command"], spec["ranks"][0]["argv"]) == ("", "", "echo", ["echo", "$HOME", "a b"])
+
+
+def test_rank_gets_its_own_hosts_environment() -> None:
+    one, other = (host_settings(name, {}, {"NAME": name}, local=False) for name in ("a", "b"))
+    specs = plan(one, other).specs
+    assert [specs[name]["ranks"][0]["env"]["NAME"] for name in ("a", "b")] == ["a", "b"]
+
+
+def test_spec_can_travel_as_json() -> None:
+    specs = plan(host("a"), host("b")).specs
+    assert json.loads(json.dumps(specs)) == specs
+
+
+def test_ports_that_overflow_by_rank_count_are_refused() -> None:
+    with pytest.raises(UsageError, match="ports 65530 to 65538"):
+        plan(host("a", mlx_slots=8), host("b"), starting_port=65530)
+
+
+def test_two_hosts_that_resolve_to_one_address_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"a and c both claim 10\.0\.0\.1"):
+        plan(host("a"), host("c", ansible_host="10.0.0.1"))

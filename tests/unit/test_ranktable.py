@@ -1,0 +1,98 @@
+"""The rank table numbers ranks, ports and slots as mlx.launch does."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+import pytest
+
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._backends import plan_rank
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._errors import UsageError
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._ranktable import build_rank_table
+
+Places = list[tuple[str, tuple[str, ...]]]
+
+A, B = ("a", ("10.0.0.1",)), ("b", ("10.0.0.2",))
+A2, B2 = ("a", ("10.0.0.1", "10.1.0.1")), ("b", ("10.0.0.2", "10.1.0.2"))
+
+
+def test_rank_is_position_and_local_rank_counts_per_host() -> None:
+    table = build_rank_table([A, B, A])
+    assert [(rank.rank, rank.host, rank.local_rank, rank.local_size) for rank in table.ranks] == [
+        (0, "a", 0, 2),
+        (1, "b", 0, 1),
+        (2, "a", 1, 2),
+    ]
+    assert (table.world_size, table.hosts) == (3, ("a", "b"))
+
+
+def test_ranks_of_a_host_are_found() -> None:
+    table = build_rank_table([A, B, A])
+    assert [rank.rank for rank in table.of_host("a")] == [0, 2]
+    assert table.of_host("c") == ()
+
+
+def test_ports_count_up_over_ranks_addresses_and_connections() -> None:
+    table = build_rank_table([A2, B], starting_port=5000, connections_per_ip=2)
+    assert [rank.listen for rank in table.ranks] == [
+        ("10.0.0.1:5000", "10.0.0.1:5001", "10.1.0.1:5002", "10.1.0.1:5003"),
+        ("10.0.0.2:5004", "10.0.0.2:5005"),
+    ]
+    assert table.next_port == 5006
+
+
+def test_last_port_may_be_used_and_the_free_port_is_still_a_port() -> None:
+    table = build_rank_table([A, B], starting_port=65534)
+    assert table.ranks[1].listen == ("10.0.0.2:65535",)
+    assert table.next_port == 65533
+
+
+@pytest.mark.parametrize(
+    ("places", "port", "connections", "last"),
+    [([A, B], 65535, 1, 65536), ([A2, B2], 65530, 2, 65537), ([A], 65535, 2, 65536), ([A] * 99, 65500, 1, 65598)],
+)
+def test_ports_beyond_the_last_are_refused(places: Places, port: int, connections: int, last: int) -> None:
+    with pytest.raises(UsageError, match=f"^ports {port} to {last} .*--starting-port"):
+        build_rank_table(places, port, connections)
+
+
+def test_address_claimed_by_two_hosts_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"a and b both claim 10\.0\.0\.1"):
+        build_rank_table([A, ("b", ("10.0.0.2", "10.0.0.1"))])
+
+
+def test_no_ranks_are_refused() -> None:
+    with pytest.raises(UsageError, match="no hosts"):
+        build_rank_table([])
+
+
+def test_world_of_one_has_no_ring() -> None:
+    assert build_rank_table([A]).ring_hostfile() == ""
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+@pytest.mark.parametrize(("port", "connections"), [(32323, 1), (32323, 3), (1024, 2)])
+@pytest.mark.parametrize("places", [[A], [A2], [A, B], [A2, B2], [A2, B], [A, A, B, B], [A, B, A], [A2, A2, A2]])
+def test_ring_is_what_mlx_launch_computes(
+    places: Places, port: int, connections: int, verbose: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launch = pytest.importorskip("mlx._distributed_utils.launch")
+    common = pytest.importorskip("mlx._distributed_utils.common")
+    captured: list[Any] = []
+    monkeypatch.setattr(launch, "_launch_with_io", lambda _process, arguments, _verbose: captured.extend(arguments))
+    hosts = [common.Host(at, host, list(ips), []) for at, (host, ips) in enumerate(places)]
+    args = argparse.Namespace(starting_port=port, connections_per_ip=connections, env=["K=V"], verbose=verbose, cwd=None, python=None)
+    launch.launch_ring(argparse.ArgumentParser(), hosts, args, ["train.py"])
+
+    table = build_rank_table(places, port, connections)
+    assert len(captured) == table.world_size
+    for rank, ((number, host, _python, _cwd, files, env, _command), _options) in zip(table.ranks, captured, strict=True):
+        plan = plan_rank(rank, table, {"K": "V"}, verbose=verbose)
+        assert (rank.rank, rank.host, dict(plan.files)) == (number, host, files)
+        assert set(env) <= {f"{name}={value}" for name, value in plan.env.items()}
+
+
+def test_ring_has_one_list_per_rank() -> None:
+    assert json.loads(build_rank_table([A2, B]).ring_hostfile()) == [["10.0.0.1:32323", "10.1.0.1:32324"], ["10.0.0.2:32325"]]
