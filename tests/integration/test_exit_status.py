@@ -35,7 +35,8 @@ def assert_refused(done: Done, *words: str) -> None:
     """One line that says everything, and status 2."""
     assert done.returncode == 2, done.stdout + done.stderr
     assert done.stdout == ""
-    (line,) = done.stderr.splitlines()
+    # On a busy machine Ansible may take long enough to be asked after.
+    (line,) = [line for line in done.stderr.splitlines() if "waiting for Ansible" not in line]
     assert line.startswith("mlxlaunch: "), line
     for word in words:
         assert word in line

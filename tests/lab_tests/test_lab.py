@@ -17,7 +17,7 @@ import pytest
 
 from tests.lab import Host, Lab, LabError, delay, missing, packages, spec
 from tests.lab import lab as lab_module
-from tests.lab.pytest_plugin import start_or_skip
+from tests.lab.pytest_plugin import await_quiet, start_or_skip
 from tests.lab.start import CHECKOUT
 
 MakeLab = Callable[..., Lab]
@@ -56,6 +56,14 @@ def running(host: Host, *words: str) -> bool:
     return words in [process.args for process in host.processes()]
 
 
+def comes_up(host: Host, *words: str) -> bool:
+    """Whether such a process runs on the host, now or soon: a shell on its way to exec needs a moment on a busy machine."""
+    deadline = time.monotonic() + 10
+    while not (found := running(host, *words)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return found
+
+
 def round_trip_ms(lab: Lab, host: Host) -> float:
     """Median time of a TCP connection's start, which takes one round trip."""
     times = []
@@ -92,7 +100,7 @@ def test_ssh_checks_host_keys_strictly(lab: Lab) -> None:
 def test_hosts_do_not_see_each_others_processes(lab: Lab) -> None:
     one, two = lab.hosts[:2]
     with open_session(lab, one, "exec sleep 4711"):
-        assert running(one, "sleep", "4711")
+        assert comes_up(one, "sleep", "4711")
         assert not running(two, "sleep", "4711")
         assert "4711" not in two.run(["ps", "ax"]).stdout
     one.kill_all()
@@ -255,7 +263,7 @@ def test_kill_ssh_ends_sessions_but_not_their_programs_nor_sshd(lab: Lab) -> Non
     with open_session(lab, host, "exec sleep 42") as ssh:
         host.kill_ssh()
         assert ssh.wait(timeout=5) == 255
-        assert running(host, "sleep", "42")
+        assert comes_up(host, "sleep", "42")
         assert answers(lab, host)
     host.kill_all()
     assert not host.leftovers()
@@ -274,7 +282,7 @@ def test_power_off_is_silent_and_power_on_boots_with_the_same_disk(lab: Lab) -> 
             host.processes()
         host.power_on()
         assert answers(lab, host)
-    assert host.processes() == []
+    assert await_quiet(lab) == {}
     assert host.path("/srv/stays").read_text() == "x"
     assert not host.path("/tmp/goes").exists()
 

@@ -358,3 +358,13 @@ def test_display_breaks_a_line_when_another_has_waited() -> None:
     assert due is not None
     sink.tick(due)
     assert shown == ["1", "\nx\n"]
+
+
+def test_display_that_ends_every_piece_with_a_newline_gets_whole_lines_only() -> None:
+    shown: list[str] = []
+    sink = DisplaySink(lambda text, newline: shown.append(text), lambda _event: None, None, whole_lines=True)
+    for piece in (b"up", b" ", b"3", b"\nand", b" on"):
+        sink.output(output(), piece)
+    assert shown == ["up 3\n"]
+    sink.close()
+    assert shown == ["up 3\n", "and on"]

@@ -22,7 +22,6 @@ requirements:
 """
 
 import gc
-import os
 import sys
 
 from ansible.plugins.callback.default import CallbackModule as Default
@@ -42,7 +41,7 @@ class CallbackModule(Default):
         # What Ansible prints must not stand in a buffer while the ranks' output passes it by.
         sys.stdout.reconfigure(line_buffering=True)
         # Under ansible-runner standard output carries its event stream, which ranks must not write into.
-        if os.environ.get("ANSIBLE_STDOUT_CALLBACK") != "awx_display":
+        if not _terminal.under_runner():
             _terminal.keep()
 
     def v2_playbook_on_stats(self, stats):

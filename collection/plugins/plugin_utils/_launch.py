@@ -171,7 +171,9 @@ class Launch:
         colours = [_terminal.wants_colour(fd) for fd in fds] if fds else [False, False]
         prefix = make_prefix(host_of, colours[0]) if settings.prefix else None
         describe = Describer(colours[1], settings.verbose)
-        return TerminalSink(fds, describe, prefix, gang.wake) if fds else DisplaySink(self._show, describe, prefix)
+        if fds:
+            return TerminalSink(fds, describe, prefix, gang.wake)
+        return DisplaySink(self._show, describe, prefix, whole_lines=_terminal.under_runner())
 
     def _terminal_size(self) -> tuple[int, int] | None:
         if self._terminal:

@@ -198,16 +198,24 @@ class DisplaySink:
     Args:
         show: `Display().display`, called with text, stderr and newline.
         describe, prefix: as for `TerminalSink`.
+        whole_lines: give complete lines only, for a display that ends each piece it is given with a newline.
     """
 
     broken = False
     backlog = 0
 
     def __init__(
-        self, show: Callable[..., None], describe: Callable[[dict[str, Any]], str | None], prefix: Callable[[Any], bytes] | None
+        self,
+        show: Callable[..., None],
+        describe: Callable[[dict[str, Any]], str | None],
+        prefix: Callable[[Any], bytes] | None,
+        *,
+        whole_lines: bool = False,
     ) -> None:
         self._show = show
         self._describe = describe
+        self._whole_lines = whole_lines
+        self._line = b""
         self._merger = LineMerger(prefix)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
@@ -220,6 +228,10 @@ class DisplaySink:
         self._put(self._merger.feed((event["rank"], event["stream"]), data, time.monotonic()))
 
     def _put(self, data: bytes, final: bool = False) -> None:
+        if self._whole_lines and not final:
+            data = self._line + data
+            at = data.rfind(b"\n") + 1
+            data, self._line = data[:at], data[at:]
         text = self._decoder.decode(data, final)
         if text:
             self._show(text, newline=False)
@@ -231,7 +243,7 @@ class DisplaySink:
         return self._merger.deadline()
 
     def close(self) -> None:
-        self._put(self._merger.finish(), final=True)
+        self._put(self._line + self._merger.finish(), final=True)
 
 
 class SocketSink:

@@ -27,6 +27,11 @@ def descriptors() -> tuple[int, int] | None:
     return _kept[0] if _kept else None
 
 
+def under_runner(environ: Mapping[str, str] | None = None) -> bool:
+    """Return whether ansible-runner (AWX, Automation Controller) started Ansible: standard output then carries its events."""
+    return (os.environ if environ is None else environ).get("ANSIBLE_STDOUT_CALLBACK") == "awx_display"
+
+
 def wants_colour(fd: int, environ: Mapping[str, str] | None = None) -> bool:
     """Return whether to use colour on a descriptor: a terminal, and NO_COLOR (no-color.org) is not set."""
     environ = os.environ if environ is None else environ
