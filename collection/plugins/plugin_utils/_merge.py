@@ -45,7 +45,7 @@ class LineMerger:
             return b""
         if not self._waiting:
             return self._write(source, data)
-        lines, rest = _split(data)
+        lines, rest = split_lines(data)
         if not lines:
             return self._write(source, rest)
         out = self._write(source, lines)
@@ -75,7 +75,7 @@ class LineMerger:
         """Write all complete lines that wait; the first source left in mid-line becomes the owner."""
         out = b""
         for source, data in list(self._waiting.items()):
-            lines, rest = _split(bytes(data))
+            lines, rest = split_lines(bytes(data))
             out += self._write(source, lines)
             self._waiting[source] = bytearray(rest)
         self._waiting = {source: rest for source, rest in self._waiting.items() if rest}
@@ -100,7 +100,7 @@ def _with_prefix(prefix: bytes, data: bytes, fresh: bool) -> bytes:
     return (prefix if fresh else b"") + body.replace(b"\n", b"\n" + prefix) + end
 
 
-def _split(data: bytes) -> tuple[bytes, bytes]:
+def split_lines(data: bytes) -> tuple[bytes, bytes]:
     """Return (complete lines, the beginning of one)."""
     at = data.rfind(b"\n") + 1
     return data[:at], data[at:]

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..module_utils import _wire as wire
-from ._merge import LineMerger
+from ._merge import LineMerger, split_lines
 
 STREAM_NAMES = {wire.STDOUT: "stdout", wire.STDERR: "stderr"}
 BACKLOG = 4 * 1024 * 1024
@@ -229,9 +229,7 @@ class DisplaySink:
 
     def _put(self, data: bytes, final: bool = False) -> None:
         if self._whole_lines and not final:
-            data = self._line + data
-            at = data.rfind(b"\n") + 1
-            data, self._line = data[:at], data[at:]
+            data, self._line = split_lines(self._line + data)
         text = self._decoder.decode(data, final)
         if text:
             self._show(text, newline=False)
