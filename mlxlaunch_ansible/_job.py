@@ -150,6 +150,8 @@ class Job:
     def _ask(self, kind: int, returncode: int, message: str) -> None:
         frame = wire.encode_json(kind, {"returncode": returncode, "message": message})
         with self._state:
+            if self._done:
+                return  # the result stands
             connection = self._connection
             if connection is None:
                 self._wish = frame
