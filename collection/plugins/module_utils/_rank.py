@@ -31,7 +31,7 @@ class Stream:
         fd: the reading end of the pipe, -1 once it has ended.
         sent: offset up to which bytes have gone into the channel.
         full: whether the disk is full and reading has to wait.
-        tail_until: when the beginning of a line that was kept is to go all the same.
+        tail_until: when the beginning of a line that was kept is to go all the same; 0 when none is kept.
     """
 
     def __init__(self, rank, name, fd, path):
@@ -94,6 +94,8 @@ class Stream:
             data = self._whole_lines(data, now, congested)
             if not data:
                 return b""
+        else:
+            self.tail_until = 0.0
         frame = wire.encode(STREAMS[self.name], data, self.rank, self.sent)
         self.sent += len(data)
         return frame
@@ -101,13 +103,13 @@ class Stream:
     def _whole_lines(self, data, now, congested):
         """Return what of `data` to send now, keeping the beginning of a line that is likely to go on."""
         at = data.rfind(b"\n") + 1
-        if at == len(data):
-            self.tail_until = 0.0
-        elif at and (congested or len(data) >= BULK):
+        if 0 < at < len(data) and (congested or len(data) >= BULK):
             self.tail_until = now + MOMENT
             data, self._fresh = data[:at], data[at:]
         elif not at and len(data) < CHUNK and now < self.tail_until:
             data, self._fresh = b"", data
+        else:
+            self.tail_until = 0.0
         return data
 
     def acknowledge(self, offset):

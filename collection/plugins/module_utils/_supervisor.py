@@ -121,12 +121,10 @@ class Supervisor:
     def run(self):
         """Serve until the job is over here."""
         while not self._over:
-            self._channel.flush()
-            self._watch_output()
+            self._deliver()
             for key, _mask in self._selector.select(self._timeout()):
                 self._on_ready(key)
             self._reap()
-            self._pump()
             self._on_time(time.monotonic())
 
     def _timeout(self):
@@ -134,11 +132,18 @@ class Supervisor:
         at = [self._channel.heard + self._lease()] if self._channel.alive else []
         if self._ender:
             at.append(self._ender.next_look)
-        at += [stream.tail_until for stream in self._streams() if stream.tail_until > now]
+        if self._channel.alive and self._channel.backlog < BACKLOG:
+            at += [stream.tail_until for stream in self._streams() if stream.tail_until]
         return min(max(0.0, min(at) - now), 3600.0) if at else None
 
     def _lease(self):
         return self._spec.get("lease", 60.0)
+
+    def _deliver(self):
+        """Give the channel what it takes. Then either nothing is left to send, or its readiness is waited for."""
+        self._channel.flush()
+        self._pump()
+        self._watch_output()
 
     def _watch_output(self):
         wanted = bool(self._channel.backlog)
