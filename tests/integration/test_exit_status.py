@@ -74,7 +74,7 @@ def test_first_failing_rank_sets_the_status_and_is_named(cluster: Cluster, end: 
     done = cluster.mlxlaunch("-i", cluster.inventory(["node1", "node2", "node3"]), script)
     assert done.returncode == status
     assert f"mlxlaunch: rank 1 on node2 {how} after " in done.stderr
-    assert "ended because of it: rank 0 (node1, SIGTERM), 2 (node3, SIGTERM)" in done.stderr
+    assert "ended because of it: ranks 0 (node1, SIGTERM), 2 (node3, SIGTERM)" in done.stderr
     assert f"logs: {run_dirs(cluster)[0]}" in done.stderr
     assert "mlxlaunch_ansible" not in done.stderr  # no traceback of ours
     if status == 1:

@@ -108,7 +108,7 @@ def _row(title: str, ranks: Sequence[Mapping[str, Any]]) -> list[str]:
         return []
     names = ", ".join(f"{rank['rank']} ({rank['host']}{_how(rank)})" for rank in ranks[:_NAMED])
     more = f" and {len(ranks) - _NAMED} more" if len(ranks) > _NAMED else ""
-    return [f"  {title}: rank {names}{more}"]
+    return [f"  {title}: {'rank' if len(ranks) == 1 else 'ranks'} {names}{more}"]
 
 
 def _how(rank: Mapping[str, Any]) -> str:
