@@ -15,6 +15,8 @@ MAKEFLAGS += --no-print-directory
 
 VENV ?= .venv
 N ?= 4
+# Not empty: the hosts of lab-up look like Macs over ssh.
+MAC ?=
 ARGS ?=
 # Which ansible-core a new environment gets; empty for the newest that the project and its Python allow.
 ANSIBLE_CORE ?=
@@ -57,9 +59,9 @@ bench: $(STAMP)-mlx ## side by side with mlx.launch and plain ssh, in one run
 	@$(call install_debian_packages)
 	$(BIN)/python -m benchmarks $(ARGS)
 
-lab-up: $(STAMP)-mlx ## start N=4 hosts to try things on; it says how to reach them
+lab-up: $(STAMP)-mlx ## start N=4 hosts to try things on, like Macs with MAC=1; it says how to reach them
 	@$(call install_debian_packages)
-	@$(BIN)/python -m tests.lab up --hosts $(N)
+	@$(BIN)/python -m tests.lab up --hosts $(N) $(if $(MAC),--mac)
 
 lab-down: $(STAMP)-mlx ## end them
 	@$(BIN)/python -m tests.lab down

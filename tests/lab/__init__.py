@@ -16,6 +16,6 @@ from __future__ import annotations
 
 from .host import Host, Process
 from .lab import Lab
-from .needs import LabError, missing, packages
+from .needs import LabError, NoMacError, missing, packages
 
-__all__ = ["Host", "Lab", "LabError", "Process", "missing", "packages"]
+__all__ = ["Host", "Lab", "LabError", "NoMacError", "Process", "missing", "packages"]

@@ -9,7 +9,7 @@ import socket
 import time
 from pathlib import Path
 
-from . import linux, network
+from . import linux, network, personality
 from .needs import program
 from .spec import USER, USER_ID, HostSpec, LabSpec, hosts_file
 
@@ -58,13 +58,15 @@ def become_host(spec: LabSpec, host: HostSpec, channel: socket.socket) -> None:
     linux.unshare(linux.CLONE_NEWNS | linux.CLONE_NEWUTS | linux.CLONE_NEWNET | linux.CLONE_NEWIPC)
     channel.sendall(b"namespaces\n")
     socket.sethostname(host.name)
-    _enter_tree(spec, host)
+    root = _make_tree(spec, host)
     if not channel.recv(1):
         return  # the lab init is gone
     # No IPv6: its neighbour discovery would talk when the test wants silence.
     Path("/proc/sys/net/ipv6/conf/all/disable_ipv6").write_text("1")
     Path("/proc/sys/net/ipv6/conf/lo/disable_ipv6").write_text("0")
-    network.batch(network.address_lines(host))
+    network.batch(network.address_lines(host))  # by the machine's programs: a host may have others
+    os.chdir(root)
+    linux.pivot_root_here()
     sshd = _start_sshd(log)
     _await_listening(sshd)
     channel.sendall(b"ready\n")
@@ -75,7 +77,7 @@ def become_host(spec: LabSpec, host: HostSpec, channel: socket.socket) -> None:
 # --- file tree ---
 
 
-def _enter_tree(spec: LabSpec, host: HostSpec) -> None:
+def _make_tree(spec: LabSpec, host: HostSpec) -> Path:
     disk = spec.tree(host)
     blank = not (disk / "upper").exists()
     for name in ("upper", "work", "root"):
@@ -89,11 +91,12 @@ def _enter_tree(spec: LabSpec, host: HostSpec) -> None:
         _bind(path, root)
     if blank:
         _write_system_files(spec, host, root)
+        if host.is_mac:
+            personality.make_mac(spec, host, root)
     (root / "run/sshd").mkdir()
     (root / "run/lock").mkdir()
     (root / "run/lock").chmod(0o1777)
-    os.chdir(root)
-    linux.pivot_root_here()
+    return root
 
 
 def _mount_own(disk: Path, root: Path) -> None:
@@ -144,9 +147,9 @@ def _write_system_files(spec: LabSpec, host: HostSpec, root: Path) -> None:
     etc = root / "etc"
     _replace(etc / "hostname", f"{host.name}\n")
     _replace(etc / "hosts", hosts_file(spec))
-    _replace(etc / "ssh/sshd_config", _SSHD_CONFIG)
+    _replace(etc / "ssh/sshd_config", _SSHD_CONFIG + personality.sshd_config(host))
     _replace(etc / "ssh/ssh_host_ed25519_key", spec.host_key(host).read_text(), 0o600)
-    _write_accounts(etc)
+    _write_accounts(etc, personality.login_shell(host))
     public_key = spec.key.with_suffix(".pub").read_text()
     _write_home(root / "root", 0, public_key)
     _write_home(root / "home" / USER, USER_ID, public_key)
@@ -154,8 +157,9 @@ def _write_system_files(spec: LabSpec, host: HostSpec, root: Path) -> None:
         _replace(etc / f"sudoers.d/{USER}", f"{USER} ALL=(ALL) NOPASSWD: ALL\n", 0o440)
 
 
-def _write_accounts(etc: Path) -> None:
-    _set_entry(etc / "passwd", USER, f"{USER}:x:{USER_ID}:{USER_ID}::/home/{USER}:/bin/bash")
+def _write_accounts(etc: Path, shell: str) -> None:
+    _set_entry(etc / "passwd", USER, f"{USER}:x:{USER_ID}:{USER_ID}::/home/{USER}:{shell}")
+    _set_entry(etc / "passwd", "root", f"root:x:0:0:root:/root:{shell}")
     _set_entry(etc / "group", USER, f"{USER}:x:{USER_ID}:")
     for name in (USER, "root"):  # "*": no password fits; "!" would lock the account for sshd
         _set_entry(etc / "shadow", name, f"{name}:*:19000:0:99999:7:::")

@@ -46,7 +46,7 @@ def known_hosts(spec: LabSpec, public_keys: dict[HostSpec, str]) -> str:
 def inventory(spec: LabSpec) -> str:
     """Ansible inventory: group `mlx` with every host."""
     arguments = f"-F {shlex.quote(str(spec.dir / 'ssh_config'))}"
-    hosts = "".join(f"    {host.name}: {{ansible_host: {host.addresses[0]}}}\n" for host in spec.hosts)
+    hosts = "".join(f"    {host.name}: {{{_host_variables(host)}}}\n" for host in spec.hosts)
     return (
         "mlx:\n"
         "  vars:\n"
@@ -59,6 +59,11 @@ def inventory(spec: LabSpec) -> str:
         "  hosts:\n"
         f"{hosts}"
     )
+
+
+def _host_variables(host: HostSpec) -> str:
+    python = ", ansible_python_interpreter: /usr/bin/python3" if host.is_mac else ""
+    return f"ansible_host: {host.addresses[0]}{python}"
 
 
 def _all_names(spec: LabSpec) -> str:

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from . import delay
-from .needs import LabError, faketime
+from .needs import BACK_DOOR, LabError, faketime
 from .spec import USER, HostSpec
 
 #: What the lab does for a host: operation, host, arguments to its result.
 Ask = Callable[..., Any]
 
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_PATH = f"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:{BACK_DOOR}"
 #: Seconds killed processes may take to be gone.
 _END_PATIENCE = 5.0
 

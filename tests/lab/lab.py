@@ -8,16 +8,18 @@ import selectors
 import shutil
 import signal
 import subprocess
+import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from . import control, linux
 from .host import Host, Process
-from .needs import LabError, missing
-from .spec import MOST_HOSTS, LabSpec
+from .needs import LabError, NoMacError, missing
+from .personality import find_pythons, mac_lacks, python_prefixes
+from .spec import MOST_HOSTS, PERSONALITIES, LabSpec
 from .start import all_binds, end_owned, make_directory, start_init
 
 #: Seconds a lab for people may take to stop.
@@ -56,6 +58,7 @@ class Lab:
         binds: Sequence[Path] = (),
         disk: str = "1g",
         owned: bool = True,
+        personality: str | Mapping[str, str] = "linux",
     ) -> Lab:
         """Start a lab and wait until every host takes connections.
 
@@ -65,19 +68,25 @@ class Lab:
             binds: more paths the hosts see, read-only, at the same place.
             disk: size of each host's disk as mount(8) writes it; takes memory as it is used.
             owned: the lab ends with this process, however that ends; else with `stop`.
+            personality: what hosts look like over ssh, `linux` or `mac`; for all, or by host name.
 
         Raises:
             LabError: the machine cannot have a lab, or this one did not start.
+            NoMacError: the machine lacks what a host needs to look like a Mac.
         """
         if lacks := missing():
             raise LabError(f"no lab here, missing: {', '.join(lacks)}")
         if not 1 <= count <= MOST_HOSTS:
             raise LabError(f"a lab has 1 to {MOST_HOSTS} hosts, not {count}")
+        personalities = _by_name(count, personality)
+        pythons = _pythons(personalities)
         spec = LabSpec(
             dir=make_directory(dir),
             count=count,
             disk=disk,
-            binds=all_binds(binds),
+            binds=all_binds([*binds, *python_prefixes(pythons)]),
+            personalities=personalities,
+            pythons=pythons,
             owned=owned,
             temporary=dir is None,
         )
@@ -180,6 +189,26 @@ class Lab:
     def _ask(self, operation: str, host: str | None = None, **arguments: Any) -> Any:
         request: dict[str, Any] = {"op": operation, "args": arguments}
         return control.ask(self.dir, request | ({"host": host} if host else {}))
+
+
+def _by_name(count: int, wanted: str | Mapping[str, str]) -> dict[str, str]:
+    """Return the personality of every host that is named or, when it is one for all, of all."""
+    names = [f"node{index}" for index in range(1, count + 1)]
+    chosen = dict.fromkeys(names, wanted) if isinstance(wanted, str) else dict(wanted)
+    for name, personality in chosen.items():
+        if name not in names or personality not in PERSONALITIES:
+            raise LabError(f"no host is {name} with personality {personality}: {', '.join(PERSONALITIES)}; {names[0]} to {names[-1]}")
+    return chosen
+
+
+def _pythons(personalities: Mapping[str, str]) -> dict[int, Path]:
+    """Return the Pythons of the lab's Macs, if it has any."""
+    if "mac" not in personalities.values():
+        return {}
+    pythons = find_pythons()
+    if lacks := mac_lacks(pythons, sys.base_prefix):
+        raise NoMacError(f"no host can look like a Mac here, missing: {', '.join(lacks)}")
+    return pythons
 
 
 def _end_unowned(pid: int, ask: Any) -> None:

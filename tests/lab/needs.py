@@ -18,11 +18,19 @@ _PROGRAMS = {
     "ssh-keygen": "openssh-client",
     "sudo": "sudo",
 }
+#: The same for hosts that look like a Mac.
+_MAC_PROGRAMS = {"zsh": "zsh", "rsync": "rsync"}
+#: Where such a host has what the lab needs and a Mac does not have in its PATH.
+BACK_DOOR = Path("/usr/libexec/mlxlab")
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class LabError(Exception):
     """The lab cannot do this; the text says why and what to do."""
+
+
+class NoMacError(LabError):
+    """The machine can have a lab, but none whose hosts look like a Mac."""
 
 
 def missing() -> list[str]:
@@ -38,7 +46,12 @@ def missing() -> list[str]:
 
 def packages() -> list[str]:
     """Debian packages a lab needs, sorted."""
-    return sorted({*_PROGRAMS.values(), "faketime"})
+    return sorted({*_PROGRAMS.values(), *_MAC_PROGRAMS.values(), "faketime"})
+
+
+def mac_lacks_programs() -> list[str]:
+    """Say which programs this machine lacks for a host that looks like a Mac."""
+    return [f"{name} (Debian package {package})" for name, package in _MAC_PROGRAMS.items() if not program(name)]
 
 
 def program(name: str) -> str | None:

@@ -32,17 +32,17 @@ def lan_lines() -> list[str]:
 def cable_lines(host: HostSpec, pid: int) -> list[str]:
     """Cables from the bridges to the network namespace of process `pid`."""
     lines = []
-    for k, (port, mac) in enumerate(zip(host.ports, host.macs, strict=True)):
-        lines.append(f"link add {port} type veth peer name eth{k} address {mac} netns {pid}")
+    for k, (port, interface, mac) in enumerate(zip(host.ports, host.interfaces, host.macs, strict=True)):
+        lines.append(f"link add {port} type veth peer name {interface} address {mac} netns {pid}")
         lines.append(f"link set {port} arp off master lan{k} up")
     return lines
 
 
 def address_lines(host: HostSpec) -> list[str]:
     """The host's own side."""
-    lines = ["link set lo up"]
-    for k, address in enumerate(host.addresses):
-        lines += [f"addr add {address}/24 broadcast + dev eth{k}", f"link set eth{k} up"]
+    lines = ["link set lo name lo0", "link set lo0 up"] if host.is_mac else ["link set lo up"]
+    for interface, address in zip(host.interfaces, host.addresses, strict=True):
+        lines += [f"addr add {address}/24 broadcast + dev {interface}", f"link set {interface} up"]
     return lines
 
 

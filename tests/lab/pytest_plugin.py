@@ -1,8 +1,8 @@
-"""pytest fixtures: `lab` (4 hosts shared by a session's tests) and `make_lab` (special ones).
+"""pytest fixtures: `lab` and `mac_lab` (4 hosts shared by a session's tests) and `make_lab` (special ones).
 
 Load it with `pytest_plugins = ["tests.lab.pytest_plugin"]`. Tests that use a lab get the marker `lab`. Where
 there can be no lab they are skipped with the reason; with MLXLAUNCH_LAB=required in the environment they
-fail.
+fail. Where no host can look like a Mac, tests of that are skipped anyway.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import pytest
 
 from .host import Process
 from .lab import Lab
-from .needs import LabError
+from .needs import LabError, NoMacError
 
 #: Hosts of the shared lab.
 SHARED_HOSTS = 4
 #: Seconds what a test has ended may take to be gone from the hosts.
 _QUIET_PATIENCE = 1.0
 
-_FIXTURES = {"lab", "make_lab"}
+_FIXTURES = {"lab", "mac_lab", "make_lab"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -40,25 +40,34 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def _shared_labs() -> Iterator[list[Lab]]:
-    """The session's lab once there is one; a list, because the first test that needs it starts it."""
-    labs: list[Lab] = []
+def _shared_labs() -> Iterator[dict[str, Lab]]:
+    """The session's labs by what their hosts look like; the first test that needs one starts it."""
+    labs: dict[str, Lab] = {}
     yield labs
-    for lab in labs:
+    for lab in labs.values():
         lab.stop()
 
 
 @pytest.fixture
-def lab(_shared_labs: list[Lab]) -> Iterator[Lab]:
+def lab(_shared_labs: dict[str, Lab]) -> Iterator[Lab]:
     """Give the shared lab of 4 hosts without any fault; fail a test which leaves something running there."""
-    if not _shared_labs:
-        _shared_labs.append(start_or_skip(SHARED_HOSTS))
-    shared = _shared_labs[0]
+    yield from _share(_shared_labs, "linux")
+
+
+@pytest.fixture
+def mac_lab(_shared_labs: dict[str, Lab]) -> Iterator[Lab]:
+    """Give the same as `lab`, of hosts that look like Macs over ssh."""
+    yield from _share(_shared_labs, "mac")
+
+
+def _share(labs: dict[str, Lab], personality: str) -> Iterator[Lab]:
+    if personality not in labs:
+        labs[personality] = start_or_skip(SHARED_HOSTS, personality=personality)
+    shared = labs[personality]
     try:
         shared.restore()
     except LabError:  # it is beyond repair; the next test gets another
-        _shared_labs.remove(shared)
-        shared.stop()
+        labs.pop(personality).stop()
         raise
     yield shared
     if left := await_quiet(shared):
@@ -76,6 +85,8 @@ def start_or_skip(*arguments: Any, **options: Any) -> Lab:
     """`Lab.start`, or skip the test with the reason; fail it when labs are required."""
     try:
         return Lab.start(*arguments, **options)
+    except NoMacError as error:
+        pytest.skip(str(error))
     except LabError as error:
         _give_up(str(error))
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 #: Addresses of the two networks, from the range reserved for benchmarks between hosts (RFC 2544).
 NETWORKS = ("198.18.0", "198.18.1")
 #: Hosts have the addresses 11 to 254 of each network.
 MOST_HOSTS = 244
+#: What a host can look like.
+PERSONALITIES = ("linux", "mac")
 #: The normal user on every host.
 USER, USER_ID = "mlx", 2000
 
@@ -19,6 +22,7 @@ class HostSpec:
     """One host of a lab; `index` counts from 1."""
 
     index: int
+    personality: str = "linux"
 
     @property
     def name(self) -> str:
@@ -26,8 +30,18 @@ class HostSpec:
         return f"node{self.index}"
 
     @property
+    def is_mac(self) -> bool:
+        """Whether it looks like a Mac over ssh."""
+        return self.personality == "mac"
+
+    @property
+    def interfaces(self) -> tuple[str, ...]:
+        """Its interface on each network; a Mac's are Ethernet and the first Thunderbolt port."""
+        return ("en0", "en2") if self.is_mac else ("eth0", "eth1")
+
+    @property
     def addresses(self) -> tuple[str, ...]:
-        """Address on each network; the interface on network k is eth<k>."""
+        """Address on each network."""
         return tuple(f"{network}.{10 + self.index}" for network in NETWORKS)
 
     @property
@@ -49,6 +63,10 @@ class LabSpec:
     count: int
     disk: str = "1g"
     binds: tuple[Path, ...] = ()
+    #: what hosts look like, by name; who is not named is a Linux machine
+    personalities: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    #: the machine's Pythons for hosts that look like a Mac, by minor version
+    pythons: dict[int, Path] = dataclasses.field(default_factory=dict)
     #: ends when standard input closes; else when told to
     owned: bool = True
     #: the directory goes with the lab
@@ -57,7 +75,8 @@ class LabSpec:
     @property
     def hosts(self) -> tuple[HostSpec, ...]:
         """The hosts, node1 first."""
-        return tuple(HostSpec(index) for index in range(1, self.count + 1))
+        plain = [HostSpec(index) for index in range(1, self.count + 1)]
+        return tuple(HostSpec(host.index, self.personalities.get(host.name, "linux")) for host in plain)
 
     @property
     def key(self) -> Path:
@@ -90,7 +109,8 @@ class LabSpec:
     def load(cls, directory: Path) -> LabSpec:
         """Read `lab.json`."""
         fields = json.loads((directory / "lab.json").read_text())
-        return cls(**{**fields, "dir": Path(fields["dir"]), "binds": tuple(map(Path, fields["binds"]))})
+        pythons = {int(minor): Path(python) for minor, python in fields["pythons"].items()}
+        return cls(**{**fields, "dir": Path(fields["dir"]), "binds": tuple(map(Path, fields["binds"])), "pythons": pythons})
 
 
 def hosts_file(spec: LabSpec) -> str:

@@ -35,7 +35,7 @@ _OWN_FILES = (
     "init.log",
     "control",
 )
-_OWN_DIRECTORIES = ("host_keys", "trees")
+_OWN_DIRECTORIES = ("cp", "host_keys", "trees")
 
 
 def make_directory(wanted: Path | None) -> Path:

@@ -533,6 +533,19 @@ def test_a_lab_for_people_comes_works_from_outside_and_goes(lab: Lab, tmp_path: 
     assert "No lab is up" in again.stdout
 
 
+def test_hosts_of_a_lab_for_people_can_be_broken_and_repaired(lab: Lab, tmp_path: Path) -> None:
+    place = tmp_path / ".lab"
+    try:
+        assert _cli("up", "--hosts", "2", "--dir", place).returncode == 0
+        for fault, shown in (("off", "off"), ("on", "on")):
+            assert _cli("fault", "--dir", place, "node2", fault).returncode == 0
+            assert re.search(rf"node1 .* on\nnode2 .* {shown}$", _cli("status", "--dir", place).stdout.strip())
+        wrong = _cli("fault", "--dir", place, "node3", "off")
+        assert (wrong.returncode, wrong.stderr) == (1, "lab: no host is node3: node1, node2\n")
+    finally:
+        _cli("down", "--dir", place)
+
+
 def test_status_without_a_lab_fails(tmp_path: Path) -> None:
     assert _cli("status", "--dir", tmp_path).returncode == 1
 
