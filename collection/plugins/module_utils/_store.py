@@ -1,0 +1,301 @@
+# Copyright (c) the mlxlaunch-ansible contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Private to this collection, runs on the host: puts a new version of a project on it. For the layout see _versions.py.
+
+A transfer is `begin`, then something that sends the files, then `commit`, or else `abort`; all in one process, which
+holds the lock. Wherever one breaks off, what was there before is there, or what should be is. Modes need not be sent,
+nor times to the nanosecond: `commit` sets them.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils import _lock as lock
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils import _manifest as manifest
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils._folders import FOR_ALL, copy_file, make_folders, names_files, remove_tree
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils._manifest import short, to_bytes
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils._versions import StoreError, Version, is_unchanged, state, versions
+
+HOUR = 3600 * 10**9
+_OPEN = {}  # the transfers this process has begun: {tree: Transfer}
+
+
+class Mismatch(StoreError):
+    """What arrived is not what was to be sent."""
+
+
+@names_files
+def begin(root, name, digest, wanted, progress=None):
+    """Begin to make a version: hold its lock, and prepare a directory with all that this host has already.
+
+    Args:
+        wanted: its entries, as `manifest.pack` makes a text of them.
+        progress: called with a line of text while another deploy is at work on the same version.
+
+    Returns:
+        {"state": "present", "path"} when there is nothing to do (any more), or {"state": "begun", "path", "staging": where
+        to send files to, "send": number of files that are missing there or different, "bytes": their size, "reused": files}.
+
+    Raises:
+        lock.InUse: the version has been edited by hand, and a running job uses it.
+        OSError: naming what cannot be read or made.
+    """
+    entries = manifest.unpack(wanted)
+    if manifest.digest(entries) != digest:
+        raise StoreError("the list of files of project %s does not have the digest %s" % (name, digest))
+    version = Version(root, name, digest)
+    abort(root, name, digest)
+    make_folders(version.folder)
+    try:
+        fd = lock.exclusive(version.tree, progress)
+    except lock.InUse:
+        # By a job of the deploy that was waited for, maybe.
+        if state(root, name, digest)["state"] == "present":
+            return {"state": "present", "path": version.tree}
+        raise
+    transfer = Transfer(version, fd, entries)
+    try:
+        if state(root, name, digest)["state"] == "present" or transfer.adopt():
+            transfer.end()
+            return {"state": "present", "path": version.tree}
+        transfer.prepare()
+    except BaseException:
+        transfer.end()
+        raise
+    _OPEN[version.tree] = transfer
+    return transfer.summary()
+
+
+def pending(root, name, digest):
+    """Return the paths of the files that a transfer has to send, for what cannot find out by itself, as rsync does."""
+    return _OPEN[Version(root, name, digest).tree].send
+
+
+@names_files
+def commit(root, name, digest):
+    """End a transfer: prove that what has arrived is what was wanted, and put it into its place.
+
+    Returns:
+        {"path": the version's directory, "aside": where the edited one is that was there before, or ""}.
+
+    Raises:
+        Mismatch: something else has arrived. The transfer is still open: send again what has changed, or `abort`.
+        OSError: naming what cannot be read or made.
+    """
+    version = Version(root, name, digest)
+    aside = _OPEN[version.tree].commit()
+    _OPEN.pop(version.tree).end()
+    return {"path": version.tree, "aside": aside}
+
+
+def abort(root, name, digest):
+    """Give up a transfer, if there is one, and remove what it has made."""
+    transfer = _OPEN.pop(Version(root, name, digest).tree, None)
+    if transfer:
+        transfer.end()
+
+
+class Transfer:
+    """A version in the making; the lock is held.
+
+    Attributes:
+        send: paths of files that are not there yet, or not as they should be.
+    """
+
+    def __init__(self, version, fd, entries):
+        self.version = version
+        self.send = []
+        self._fd = fd
+        self._entries = entries
+        self._known = {}  # files that were linked, and so need not be read again
+        self._reused = 0
+        self._bytes = 0
+
+    def adopt(self):
+        """Return whether the directory is there, complete, and only its record is missing; then write it."""
+        if self.version.read() or not os.path.isdir(self.version.tree):
+            return False
+        base = to_bytes(os.path.join(self.version.tree, ""))
+        if not all(is_unchanged(base, entry, {}) for entry in self._entries):
+            return False
+        self.version.write(manifest.scan(self.version.tree, [entry.path for entry in self._entries]))
+        return True
+
+    def prepare(self):
+        """Make the staging directory, and fill it with what earlier versions have."""
+        remove_tree(self.version.staging)
+        os.mkdir(self.version.staging, 0o700)
+        base = to_bytes(os.path.join(self.version.staging, ""))
+        earlier = _earlier(self.version)
+        for entry in sorted(self._entries):
+            try:
+                self._make(base + to_bytes(entry.path), entry, earlier)
+            except FileExistsError:
+                # Two names that are one to this file system, which does not tell a from A: commit says it.
+                continue
+
+    def _make(self, path, entry, earlier):
+        if entry.kind == "dir":
+            os.mkdir(path, entry.mode | 0o700)
+        elif entry.kind == "link":
+            os.symlink(to_bytes(entry.content), path)
+        elif any(source.reuse(path, entry, self._known) for source in earlier):
+            self._reused += 1
+        else:
+            self.send.append(entry.path)
+            self._bytes += entry.size
+            for source in earlier:
+                if source.lend(path, entry):
+                    break
+
+    def summary(self):
+        """Return what there is to do; see `begin`."""
+        return {
+            "state": "begun",
+            "path": self.version.tree,
+            "staging": self.version.staging,
+            "send": len(self.send),
+            "bytes": self._bytes,
+            "reused": self._reused,
+        }
+
+    def commit(self):
+        """Put what has arrived into its place; return where an edited version went, or ""."""
+        base = to_bytes(os.path.join(self.version.staging, ""))
+        folders = {entry.path: entry for entry in self._entries if entry.kind == "dir"}
+        self._settle(base, folders)
+        found, marks = manifest.scan(self.version.staging, None, self._known)
+        # The mode of a directory comes last: one that is closed could not be sent to again.
+        found = [folders.get(entry.path, entry) if entry.kind == "dir" else entry for entry in found]
+        if manifest.digest(found) != self.version.digest:
+            said = manifest.describe(manifest.compare(self._entries, found))
+            raise Mismatch("%s: what arrived is not what was to be sent, it was changed meanwhile: %s" % (self.version.tree, said))
+        for path in sorted(folders, reverse=True):
+            os.chmod(base + to_bytes(path), folders[path].mode)
+        os.chmod(self.version.staging, FOR_ALL)
+        aside = _move_aside(self.version.tree)
+        os.rename(self.version.staging, self.version.tree)
+        self.version.write(manifest.Tree(found, marks))
+        return aside
+
+    def _settle(self, base, folders):
+        """Remove what does not belong here; set modes and times, which not every way of sending keeps to the nanosecond."""
+        for path in sorted(folders):
+            _set_attributes(base + to_bytes(path), folders[path]._replace(mode=folders[path].mode | 0o700))
+        wanted = {entry.path for entry in self._entries}
+        for path in list(manifest.walk(self.version.staging)):
+            if path not in wanted:
+                remove_tree(base + to_bytes(path))
+        for entry in self._entries:
+            if entry.kind == "file":
+                _set_attributes(base + to_bytes(entry.path), entry)
+
+    def end(self):
+        """Remove what is left of this transfer, or of an earlier one, and let go of the lock."""
+        try:
+            remove_tree(self.version.staging)
+            remove_tree(self.version.record + ".new")
+        finally:
+            lock.release(self._fd)
+
+
+def _set_attributes(path, entry):
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return  # missing: the comparison names it
+    kind = stat.S_ISDIR if entry.kind == "dir" else stat.S_ISREG
+    if not kind(found.st_mode):
+        return
+    if entry.kind == "file" and found.st_mtime_ns != entry.mtime_ns:
+        os.utime(path, ns=(entry.mtime_ns, entry.mtime_ns))
+    if found.st_mode & 0o777 != entry.mode:
+        os.chmod(path, entry.mode)
+
+
+def _move_aside(tree):
+    """Rename a directory that was edited by hand; return its new path, or "" when there is none."""
+    if not os.path.lexists(tree):
+        return ""
+    aside = tree + time.strftime(".edited-%Y%m%dT%H%M%SZ", time.gmtime())
+    while os.path.lexists(aside):
+        aside += "+"
+    os.rename(tree, aside)
+    return aside
+
+
+def _earlier(version):
+    """Return where files can come from: this version if it was edited, and the newest of the others."""
+    others = [other for other in versions(version.folder) if other != short(version.digest)]
+    root, name = os.path.dirname(os.path.dirname(version.folder)), os.path.basename(version.folder)
+    found = []
+    for each in [version, *(Version(root, name, other) for other in others[:1])]:
+        recorded = each.read()
+        if recorded:
+            found.append(Source(each.tree, recorded))
+    return found
+
+
+class Source:
+    """An earlier version, as a source of files for a new one."""
+
+    def __init__(self, tree, recorded):
+        self._base = to_bytes(os.path.join(tree, ""))
+        self._recorded = recorded
+        self._by_path = {entry.path: entry for entry in recorded.entries if entry.kind == "file"}
+        self._by_content = {entry.content: entry for entry in self._by_path.values()}
+
+    def reuse(self, path, wanted, known):
+        """Put a file with the wanted content at `path`; return whether there is one.
+
+        Two versions share a file only when mode and time are the same too: rsync would set both in place, for both.
+        """
+        entry = self._by_path.get(wanted.path)
+        if entry is None or entry.content != wanted.content:
+            entry = self._by_content.get(wanted.content)  # it has been renamed
+        if entry is None or not self._is_as_recorded(entry):
+            return False
+        source = self._base + to_bytes(entry.path)
+        if (entry.mode, entry.mtime_ns) == (wanted.mode, wanted.mtime_ns) and _try_link(source, path):
+            known[wanted.path] = (self._recorded.signatures[entry.path], wanted.content)
+            return True
+        return _try_copy(source, path, wanted.mode, wanted.mtime_ns)
+
+    def lend(self, path, wanted):
+        """Put the earlier content of a file at `path`, so that only what differs has to be sent; return whether there is one."""
+        if wanted.path not in self._by_path:
+            return False
+        # Of another time for certain: with the same time and size, rsync would take it for the file that is wanted.
+        return _try_copy(self._base + to_bytes(wanted.path), path, 0o600, wanted.mtime_ns + HOUR)
+
+    def _is_as_recorded(self, entry):
+        try:
+            found = os.lstat(self._base + to_bytes(entry.path))
+        except OSError:
+            return False
+        unchanged = manifest.signature(found) == self._recorded.signatures[entry.path]
+        return unchanged and stat.S_ISREG(found.st_mode) and found.st_mode & 0o777 == entry.mode
+
+
+def _try_link(source, path):
+    try:
+        os.link(source, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        return False  # of another user, on a file system without links, or linked too often
+    return True
+
+
+def _try_copy(source, path, mode, mtime_ns):
+    try:
+        if not stat.S_ISREG(os.lstat(source).st_mode):
+            return False
+        copy_file(source, path, mode, mtime_ns)
+    except (FileNotFoundError, NotADirectoryError):
+        return False  # edited away, or removed meanwhile with the whole version
+    return True
