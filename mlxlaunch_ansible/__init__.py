@@ -15,7 +15,22 @@ from __future__ import annotations
 from ._core import LaunchError, UsageError
 from ._job import Job, JobFailed, run_job, start_job
 from ._result import Event, JobResult, RankResult
+from ._sync import SyncFailed, SyncResult, sync
 
 __version__ = "1.0.0"
 
-__all__ = ["Event", "Job", "JobFailed", "JobResult", "LaunchError", "RankResult", "UsageError", "__version__", "run_job", "start_job"]
+__all__ = [
+    "Event",
+    "Job",
+    "JobFailed",
+    "JobResult",
+    "LaunchError",
+    "RankResult",
+    "SyncFailed",
+    "SyncResult",
+    "UsageError",
+    "__version__",
+    "run_job",
+    "start_job",
+    "sync",
+]

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils import _wire as wire
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._backends import parse_env
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._checktable import WIDTH, render
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._control import FOLDER as CONTROL_FOLDER
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._describe import Describer, make_prefix
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._errors import LaunchError, UsageError
@@ -15,35 +16,54 @@ from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._hostfile import
     hostfile_from_data,
     hostfile_from_names,
 )
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._hostfile_inventory import (
+    LOCALHOST,
+    connection_variables,
+    hostfile_from_inventory,
+)
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._ids import new_job_id
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._resolve import resolve_ipv4
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._settings import (
+    BY_NAME,
+    COPY,
     RUN_SETTINGS,
     JobSettings,
     Setting,
     check_settings,
 )
-from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._sinks import BACKLOG, STREAM_NAMES, TerminalSink, log_path
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._sinks import BACKLOG, STREAM_NAMES, TerminalSink, default_log_dir, log_path
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._terminal import wants_colour
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._verdict import Row
 
 __all__ = [
     "BACKLOG",
+    "BY_NAME",
     "CONTROL_FOLDER",
+    "COPY",
+    "LOCALHOST",
     "RUN_SETTINGS",
     "STREAM_NAMES",
+    "WIDTH",
     "Describer",
     "Hostfile",
     "JobSettings",
     "LaunchError",
+    "Row",
     "Setting",
     "TerminalSink",
     "UsageError",
     "check_settings",
+    "connection_variables",
+    "default_log_dir",
     "hostfile_from_data",
+    "hostfile_from_inventory",
     "hostfile_from_names",
     "log_path",
     "make_prefix",
     "new_job_id",
     "parse_env",
+    "render",
+    "resolve_ipv4",
     "signal_name",
     "wants_colour",
     "wire",

@@ -11,12 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ._core import Hostfile, UsageError, hostfile_from_data, hostfile_from_names, parse_env
+from ._core import Hostfile, UsageError, connection_variables, hostfile_from_data, hostfile_from_names, parse_env
 
 # What `inventory` may be.
 Inventory = str | os.PathLike[str] | Mapping[str, Any] | Sequence[str] | Sequence[Mapping[str, Any]] | Hostfile
-
-LOCALHOST = "127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -86,14 +84,6 @@ def _looks_like_hostfile(path: str) -> bool:
 
 
 def _from_hostfile(hostfile: Hostfile, group: str) -> Source:
-    hosts = {entry.ssh: _host_variables(entry.ssh) for entry in hostfile.entries}
+    hosts = {entry.ssh: connection_variables(entry.ssh) for entry in hostfile.entries}
     variables = {"mlx_env": parse_env(hostfile.envs, "hostfile: envs")} if hostfile.envs else {}
     return Source(data={group: {"hosts": hosts, "vars": variables}}, hostfile=hostfile)
-
-
-def _host_variables(name: str) -> dict[str, str]:
-    """As in mlx.launch, 127.0.0.1 is this machine and needs no ssh; any other name, localhost too, is for ssh."""
-    if name == LOCALHOST:
-        return {"ansible_connection": "local"}
-    user, _at, address = name.rpartition("@")
-    return {"ansible_host": address, "ansible_user": user} if user else {"ansible_host": address}

@@ -9,21 +9,19 @@ import os
 import shutil
 import socket
 import sys
-import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from ._core import CONTROL_FOLDER, STREAM_NAMES, LaunchError, UsageError, check_settings, new_job_id, wire
+from ._core import COPY, STREAM_NAMES, LaunchError, UsageError, check_settings, new_job_id, wire
 from ._inventory import Inventory, resolve_inventory
 from ._result import Event, JobResult
-from ._runner import PlaybookRun
+from ._runner import PlaybookRun, private_folder
 
 _BUFFER = 4 * 1024 * 1024
-_AFTERMATH = 30.0  # seconds Ansible may take to end after the job has
+_AFTERMATH = 30.0
 
 
 class JobFailed(LaunchError):
@@ -34,25 +32,36 @@ class JobFailed(LaunchError):
         self.result = result
 
 
+# What comes last, whatever was asked for.
+_FINAL = ("job_finished", "deploy_finished", "check_finished")
+
+
 class Job:
-    """A job that was started; see `start_job`.
+    """A job that was started; see `start_job`. A deploy or a check, which go another way, are one without ranks.
 
     Iterate over it for its events, from one thread. `wait`, `terminate` and `kill` may be called from any other.
     """
 
     def __init__(
-        self, inventory: Inventory, settings: Mapping[str, Any], on_event: Callable[[Event], None] | None, options: dict[str, Any]
+        self,
+        inventory: Inventory,
+        settings: Mapping[str, Any],
+        on_event: Callable[[Event], None] | None,
+        options: dict[str, Any],
+        playbook: str = "launch.yml",
     ) -> None:
         given = {name: value for name, value in settings.items() if value is not None}
         source = resolve_inventory(inventory, given.get("group") or "mlx")
         if source.hostfile and source.hostfile.backend:
             given.setdefault("backend", source.hostfile.backend)
-        checked = check_settings(given)
+        checked = check_settings(given, job=playbook == "launch.yml")
         self.job = new_job_id()
         self._on_event = on_event
         self._setup = {
             "settings": given,
             "job": self.job,
+            "command": sys.argv,
+            "inventory": {"paths": [source.path]} if source.path else {"paths": []},
             "default_cwd": os.getcwd(),
             "default_python": sys.executable,
             "hostfile": [{"ssh": entry.ssh, "ips": entry.ips} for entry in source.hostfile.entries] if source.hostfile else None,
@@ -68,13 +77,12 @@ class Job:
         self._connection: socket.socket | None = None
         self._wish: bytes | None = None
         self._done = False
-        self._folder = _private_folder()
+        self._folder = private_folder()
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(str(self._folder / "s"))
         self._listener.listen(1)
         variables = {"mlx_control": str(self._folder / "s"), "mlx_group": checked.group}
-        self._playbook = PlaybookRun(self._folder / "ansible", source, variables, self._on_playbook_end)
-        (self._folder / "ansible").mkdir(mode=0o700)
+        self._playbook = PlaybookRun(self._folder, playbook, source, variables, self._on_playbook_end)
         self._reader = threading.Thread(target=self._read, name="mlxlaunch-events", daemon=True)
         self._playbook.start()
         self._reader.start()
@@ -108,13 +116,16 @@ class Job:
             UsageError: the job could not be started: inventory, hostfile or settings are wrong.
             LaunchError: the launch itself broke; its text has what Ansible said.
         """
-        self._buffer.nobody_reads()
-        with self._state:
-            if not self._state.wait_for(lambda: self._done, timeout):
-                raise TimeoutError(f"job {self.job} is still running after {timeout:g} s")
-        if self._handler_error:
-            raise self._handler_error
-        return self._result()
+        self._join(timeout)
+        if self._wish and not (self._finished or self._refused):
+            wish = wire.Decoder().feed(self._wish)[0].json()
+            return JobResult(wish["returncode"], self.job, "interrupted", wish["message"], {}, None, {}, 0.0, None)
+        return JobResult.from_event(self._last_event())
+
+    def outcome(self, timeout: float | None = None) -> Event:
+        """Wait for the end and return the event that tells it; raises as `wait`."""
+        self._join(timeout)
+        return self._last_event()
 
     @property
     def running(self) -> bool:
@@ -218,7 +229,7 @@ class Job:
                         self._deliver(Event.from_json(fields))
 
     def _deliver(self, event: Event) -> None:
-        if event.event == "job_finished":
+        if event.event in _FINAL:
             self._finished = event
         elif event.event == "job_refused":
             self._refused = event
@@ -246,23 +257,26 @@ class Job:
             self._state.notify_all()
         self._buffer.end()
 
-    def _result(self) -> JobResult:
+    def _join(self, timeout: float | None) -> None:
+        self._buffer.nobody_reads()
+        with self._state:
+            if not self._state.wait_for(lambda: self._done, timeout):
+                raise TimeoutError(f"job {self.job} is still running after {timeout:g} s")
+        if self._handler_error:
+            raise self._handler_error
+
+    def _last_event(self) -> Event:
         if self._finished:
-            return JobResult.from_event(self._finished)
+            return self._finished
         if self._refused:
             told = self._refused.details
             raise (UsageError if told["returncode"] == UsageError.returncode else LaunchError)(told["message"])
         if self._wish:
             wish = wire.Decoder().feed(self._wish)[0].json()
-            return JobResult(wish["returncode"], self.job, "interrupted", wish["message"], {}, None, {}, 0.0, None)
+            error = LaunchError(wish["message"])
+            error.returncode = wish["returncode"]
+            raise error
         raise LaunchError(self._playbook.complaint() or "Ansible ended without a word")
-
-
-def _private_folder() -> Path:
-    """Make a directory of this user's own whose socket has a name short enough for every system (unix(7): 104 bytes on macOS)."""
-    base = tempfile.gettempdir()
-    room = 104 - len(CONTROL_FOLDER) - len("/xxxxxxxx/s") - 1
-    return Path(tempfile.mkdtemp(prefix=CONTROL_FOLDER, dir=base if len(os.fsencode(base)) < room else "/tmp"))  # noqa: S108 - mkdtemp
 
 
 class _Buffer:
@@ -336,6 +350,14 @@ def start_job(  # noqa: PLR0913 - every setting has its name here, and only thre
     connect_timeout: float | None = None,
     timeout: float | None = None,
     log_dir: str | os.PathLike[str] | None = None,
+    sync: bool | None = None,
+    project_dir: str | os.PathLike[str] | None = None,
+    exclude: Sequence[str] | None = None,
+    environment: str | os.PathLike[str] | None = None,
+    wheelhouse: str | os.PathLike[str] | None = None,
+    index_url: str | None = None,
+    root: str | os.PathLike[str] | None = None,
+    keep: int | None = None,
     on_event: Callable[[Event], None] | None = None,
     terminal: tuple[int, int] | None = None,
 ) -> Job:
@@ -350,7 +372,7 @@ def start_job(  # noqa: PLR0913 - every setting has its name here, and only thre
     Args:
         inventory: path of an Ansible inventory or MLX hostfile, either of them as a mapping or list, or a list of
             host names or addresses with one rank each (127.0.0.1 is this machine, without ssh).
-        script: run by Python on every rank, by its path on the hosts; a relative one is taken from here.
+        script: run by Python on every rank. One that is here is brought to the hosts first; any other is a path on the hosts.
         args: its arguments.
         command: any command instead of Python and a script.
         group: inventory group, `mlx`.
@@ -366,6 +388,14 @@ def start_job(  # noqa: PLR0913 - every setting has its name here, and only thre
         connect_timeout: seconds a host may take until it is ready, 30.
         timeout: seconds the ranks may run, no limit.
         log_dir: directory that gets a run directory per job.
+        sync: False leaves the hosts as they are; `script` is then a path on them.
+        project_dir: directory that goes to the hosts with the script in it; without it the script goes alone.
+        exclude: patterns, as in .gitignore, of what else stays here.
+        environment: lock file with hashes from which hosts make a Python environment, or `copy` for the one that runs this.
+        wheelhouse: directory that is filled with the lock's wheels and sent, for hosts that reach no index.
+        index_url: package index.
+        root: directory on the hosts for all that is deployed.
+        keep: earlier environments and project versions that stay there, 2.
         on_event: called for every event, in a thread of the job; what it raises ends the job and comes out of `wait`.
         terminal: (columns, lines) for COLUMNS and LINES of the ranks.
 
@@ -389,6 +419,14 @@ def start_job(  # noqa: PLR0913 - every setting has its name here, and only thre
         "connect_timeout": connect_timeout,
         "timeout": timeout,
         "log_dir": os.path.abspath(log_dir) if log_dir else None,
+        "sync": sync,
+        "project_dir": os.path.abspath(project_dir) if project_dir else None,
+        "exclude": list(exclude) if exclude is not None else None,
+        "environment": environment if environment in (None, "", COPY) else os.path.abspath(environment),
+        "wheelhouse": os.path.abspath(wheelhouse) if wheelhouse else None,
+        "index_url": index_url,
+        "root": _path(root),
+        "keep": keep,
     }
     return Job(inventory, settings, on_event, {"terminal": terminal})
 

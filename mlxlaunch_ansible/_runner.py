@@ -1,6 +1,6 @@
 # Copyright (c) the mlxlaunch-ansible contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The only module that imports ansible_runner: run the launch playbook, in a thread, and keep what Ansible had to say."""
+"""The only module that imports ansible_runner: run a playbook, in a thread, and keep what Ansible had to say."""
 
 from __future__ import annotations
 
@@ -8,16 +8,21 @@ import json
 import os
 import shlex
 import sys
+import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ._core import CONTROL_FOLDER
 from ._inventory import Source
 
 _KEPT_LINES = 40
 _CANCEL_AFTER = 1  # seconds between two looks at whether to cancel
+
+# seconds Ansible may take to end after the job has
+_LONGEST_SOCKET = 103  # bytes in the name of a Unix socket: macOS has room for so many and a zero, Linux for four more
 
 
 def playbook(name: str) -> Path:
@@ -26,19 +31,38 @@ def playbook(name: str) -> Path:
     return packaged if packaged.exists() else Path(__file__).parent.parent / "playbooks" / name
 
 
+def private_folder() -> Path:
+    """Make a directory of this user's own in which every socket has a name short enough for every system.
+
+    There are two: ours, and the one by which workers of ansible-core 2.21 reach its main process, in a directory of
+    multiprocessing's. With a longer name Ansible would not start.
+    """
+    base = tempfile.gettempdir()
+    longest = len(f"/{CONTROL_FOLDER}xxxxxxxx/pymp-xxxxxxxx/listener-xxxxxxxx")
+    fits = len(os.fsencode(base)) + longest <= _LONGEST_SOCKET
+    return Path(tempfile.mkdtemp(prefix=CONTROL_FOLDER, dir=base if fits else "/tmp"))  # noqa: S108 - mkdtemp
+
+
 class PlaybookRun:
     """One run of a playbook.
 
     Args:
         folder: private directory, removed by the caller.
+        name: of the playbook, one of ours.
         source: the inventory.
         variables: extra variables; nothing secret, they end up in a file.
         on_end: called from the thread when Ansible has ended.
+
+    Attributes:
+        returncode: that of Ansible, when it has ended.
+        facts: what the playbook set by `set_fact`.
     """
 
-    def __init__(self, folder: Path, source: Source, variables: dict[str, Any], on_end: Callable[[], None]) -> None:
+    def __init__(self, folder: Path, name: str, source: Source, variables: dict[str, Any], on_end: Callable[[], None]) -> None:
         self.returncode: int | None = None
+        self.facts: dict[str, Any] = {}
         self._folder = folder
+        self._name = name
         self._source = source
         self._variables = variables
         self._on_end = on_end
@@ -80,13 +104,14 @@ class PlaybookRun:
     def _run_playbook(self) -> int | None:
         import ansible_runner  # late: it takes a tenth of a second
 
+        # By path, not -m: importing this package would import the collection before Ansible's own loader can. -P: no sys.path of ours.
+        words = ["-P", str(Path(__file__).with_name("_ansible_playbook.py")), str(self._folder), str(playbook(self._name))]
         runner = ansible_runner.interface.init_runner(
             private_data_dir=str(self._folder),
             project_dir=os.getcwd(),  # where the user's ansible.cfg and relative paths are
             # `binary` and not `playbook`: the Ansible of this environment, wherever PATH leads.
             binary=sys.executable,
-            # By path, not -m: importing this package would import the collection before Ansible's own loader can. -P: no sys.path of ours.
-            cmdline=shlex.join(["-P", str(Path(__file__).with_name("_ansible_playbook.py")), str(playbook("launch.yml"))]),
+            cmdline=shlex.join(words),
             inventory=self._inventory(),
             extravars=self._variables,
             envvars=_environment(generated=self._source.data is not None),
@@ -109,10 +134,13 @@ class PlaybookRun:
     def _on_event(self, event: dict[str, Any]) -> bool:
         """Keep what may explain a failure. False: the runner must not write a file per event."""
         self._lines.extend((event.get("stdout") or "").splitlines())
-        if event.get("event") in ("runner_on_failed", "runner_on_unreachable"):
-            result = event.get("event_data", {}).get("res", {})
-            if isinstance(result, dict) and result.get("msg"):
-                self._failures.append(str(result["msg"]))
+        result = event.get("event_data", {}).get("res", {})
+        if not isinstance(result, dict):
+            return False
+        if event.get("event") in ("runner_on_failed", "runner_on_unreachable") and result.get("msg"):
+            self._failures.append(str(result["msg"]))
+        if event.get("event") == "runner_on_ok":
+            self.facts |= result.get("ansible_facts") or {}
         return False
 
 

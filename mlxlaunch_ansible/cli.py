@@ -5,18 +5,20 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NoReturn
 
-from . import __version__
+from . import __version__, _check_command, _hostfile_command, _rerun, _sync_command
 from ._core import (
     BACKLOG,
+    BY_NAME,
+    COPY,
+    LOCALHOST,
     RUN_SETTINGS,
     Describer,
     Hostfile,
@@ -27,12 +29,12 @@ from ._core import (
     hostfile_from_names,
     make_prefix,
     parse_env,
-    signal_name,
     wants_colour,
 )
-from ._inventory import LOCALHOST, Inventory, read_hostfile
+from ._inventory import Inventory, read_hostfile
 from ._job import Job, absolute_script
 from ._result import Event
+from ._signals import signals_end
 
 _RUN_HELP = """\
 Start one rank per host (or several), show their output live, and end all of them when one fails.
@@ -42,9 +44,12 @@ examples:
   mlxlaunch run -i inventory/hosts.yml train.py --lr 1e-3
   mlxlaunch run --hosts 10.0.0.7,10.0.0.8 train.py
   mlxlaunch run --hostfile hosts.json -- ./program --flag
+  mlxlaunch run -i inventory/hosts.yml --project-dir . --environment uv.lock train.py
+  mlxlaunch run --from-run 20260131-142501-9c41f0
 
 Options of mlxlaunch come before the script; all that follows it belongs to the script.
-The script, and Python, are expected at the same path on every host.
+A script that is here is brought to the hosts first, alone or with the directory around it (--project-dir), and so is
+a Python environment (--environment); without one, Python is expected at the same path on every host.
 
 exit status:
   0 all ranks returned 0; else that of the first rank to fail (128+n for signal n)
@@ -54,7 +59,6 @@ exit status:
 
 # Seconds without any news after which a person is told what is being waited for.
 _PATIENCE = 2.0
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -101,9 +105,27 @@ def _make_parser() -> argparse.ArgumentParser:
     )
     _add_hosts(run)
     _add_settings(run)
+    run.add_argument("--from-run", metavar="JOB", help="run again what this job ran: its id, or its run directory")
     run.add_argument("--print-python", action="store_true", help="print the path of the Python the ranks would use, and exit")
     run.add_argument("script", nargs=argparse.REMAINDER, help="script and its arguments")
     run.set_defaults(function=_run)
+    sync = commands.add_parser(
+        "sync",
+        help="bring script and environment to the hosts",
+        description=_sync_command.HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        usage="%(prog)s [-i INVENTORY | --hostfile FILE | --hosts A,B] [options] [SCRIPT]",
+    )
+    _add_hosts(sync)
+    _add_settings(sync, _sync_command.SETTINGS)
+    sync.add_argument("script", nargs="?", default="", help="script")
+    sync.set_defaults(function=_sync)
+    check = _check_command.add_parser(commands)
+    _add_hosts(check)
+    _add_settings(check, _check_command.SETTINGS)
+    check.set_defaults(function=_check)
+    _hostfile_command.register(commands, _add_hosts, _inventory)
     return parser
 
 
@@ -115,24 +137,24 @@ def _add_hosts(parser: argparse.ArgumentParser) -> None:
     hosts.add_argument("-n", "--repeat-hosts", metavar="N", type=int, help="ranks per host of --hosts; without it, on this machine")
 
 
-def _add_settings(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("how to run")
+def _add_settings(parser: argparse.ArgumentParser, names: Collection[str] = BY_NAME) -> None:
+    group = parser.add_argument_group("settings")
     for setting in RUN_SETTINGS:
-        if setting.flags:
+        if setting.flags and setting.name in names:
             group.add_argument(*setting.flags, dest=setting.name, help=_help(setting), **_argument(setting))
 
 
 def _argument(setting: Setting) -> dict[str, Any]:
     if setting.type == "bool":
-        return {"action": "store_true", "default": None}
-    if setting.type == "dict":
+        return {"action": "store_false" if setting.default else "store_true", "default": None}
+    if setting.type in ("dict", "list"):
         return {"action": "append", "metavar": setting.metavar}
     return {"metavar": setting.metavar}
 
 
 def _help(setting: Setting) -> str:
     default = f" Default: {setting.default}." if setting.type in ("int", "float") or setting.name in ("group", "backend") else ""
-    repeat = " Repeatable." if setting.type == "dict" else ""
+    repeat = " Repeatable." if setting.type in ("dict", "list") else ""
     return (setting.doc + repeat + default).replace("%", "%%")
 
 
@@ -140,20 +162,57 @@ def _run(parsed: argparse.Namespace, tail: list[str] | None) -> int:
     if parsed.print_python:
         print(parsed.python or sys.executable)
         return 0
-    settings = _settings(parsed, tail)
-    terminal = _terminal_size()
-    job = Job(_inventory(parsed), settings, None, {"terminal": terminal})
+    job = (
+        _again(parsed, tail) if parsed.from_run else Job(_inventory(parsed), _settings(parsed, tail), None, {"terminal": _terminal_size()})
+    )
     screen = _Screen(job, prefix=bool(parsed.prefix), verbose=bool(parsed.verbose))
-    with job, _signals_end(job, screen):
+    with job, signals_end(job, lambda: screen.stopping):
         return screen.show()
 
 
-def _settings(parsed: argparse.Namespace, tail: list[str] | None) -> dict[str, Any]:
-    settings = {setting.name: getattr(parsed, setting.name) for setting in RUN_SETTINGS if setting.flags}
+def _again(parsed: argparse.Namespace, tail: list[str] | None) -> Job:
+    """Start what an earlier job ran."""
+    given = {name for name, value in _given(parsed).items() if value is not None} - {"env", "log_dir", "prefix", "verbose"}
+    given |= {name for name in ("inventory", "hostfile", "hosts", "repeat_hosts") if getattr(parsed, name) is not None}
+    if given or parsed.script or tail:
+        raise UsageError("--from-run says everything that is to be run; only --env, --log-dir, --prefix and --verbose go with it")
+    env = parse_env(parsed.env) if parsed.env else {}
+    rerun = _rerun.load(parsed.from_run, parsed.log_dir, env)
+    for note in rerun.notes:
+        print(f"mlxlaunch: {note}", file=sys.stderr)
+    settings = {**rerun.settings, **{name: value for name, value in _given(parsed).items() if value is not None}, "env": env or None}
+    return Job(rerun.inventory, settings, None, {"terminal": _terminal_size(), "ranks": rerun.ranks})
+
+
+def _sync(parsed: argparse.Namespace, _tail: list[str] | None) -> int:
+    return _sync_command.show(_inventory(parsed), {**_given(parsed), "script": absolute_script(parsed.script)})
+
+
+def _check(parsed: argparse.Namespace, tail: list[str] | None) -> int:
+    if tail:
+        raise UsageError("a check runs nothing; want nothing after --")
+    settings = {**_given(parsed), "script": absolute_script(parsed.script)}
     if parsed.env:
         settings["env"] = parse_env(parsed.env)
-    if parsed.log_dir:
-        settings["log_dir"] = os.path.abspath(parsed.log_dir)
+    job = Job(_inventory(parsed), settings, None, {}, "check.yml")
+    screen = _check_command.Screen(job, as_json=parsed.json, verbose=bool(parsed.verbose))
+    with job, signals_end(job):
+        return screen.show()
+
+
+def _given(parsed: argparse.Namespace) -> dict[str, Any]:
+    """Return what the flags say, paths as seen from here."""
+    given = {setting.name: getattr(parsed, setting.name, None) for setting in RUN_SETTINGS if setting.flags}
+    for name, value in given.items():
+        if value and BY_NAME[name].type == "path" and value != COPY:
+            given[name] = os.path.abspath(value)
+    return given
+
+
+def _settings(parsed: argparse.Namespace, tail: list[str] | None) -> dict[str, Any]:
+    settings = _given(parsed)
+    if parsed.env:
+        settings["env"] = parse_env(parsed.env)
     words = parsed.script
     if words:
         args = words[1:] if tail is None else [*words[1:], "--", *tail]
@@ -188,33 +247,6 @@ def _terminal_size() -> tuple[int, int] | None:
     except (OSError, ValueError):
         return None
     return (size.columns, size.lines) if size.columns else None
-
-
-@contextlib.contextmanager
-def _signals_end(job: Job, screen: _Screen) -> Iterator[None]:
-    """Make a signal end the job with grace; Ctrl-C while it is being ended kills it."""
-    read, write = os.pipe()
-    os.set_blocking(write, False)
-
-    def obey() -> None:
-        """Act on signals, a byte each. In a thread: the main one waits in a lock, which a signal need not interrupt."""
-        asked = False
-        while numbers := os.read(read, 64):
-            for number in numbers:
-                act = job.kill if (asked or screen.stopping) and number == signal.SIGINT else job.terminate
-                asked = True
-                act(128 + number, f"interrupted by {signal_name(number)}")
-
-    threading.Thread(target=obey, name="mlxlaunch-signals", daemon=True).start()
-    before = {number: signal.signal(number, lambda *_args: None) for number in _SIGNALS}
-    wakeup = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-    try:
-        yield
-    finally:
-        signal.set_wakeup_fd(wakeup)
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        os.close(write)
 
 
 class _Screen:

@@ -118,7 +118,9 @@ class Cluster:
         settings: dict[str, Any] = {"cwd": self.here, "timeout": PATIENCE, "stdin": subprocess.DEVNULL}
         if options.get("text", True):
             settings["encoding"] = "utf-8"
-        return self.lab.run(argv, env=self.env | dict(env or {}), **(settings | options))
+        done = self.lab.run(argv, env=self.env | dict(env or {}), **(settings | options))
+        done.stdout, done.stderr = (_without_delays(text) for text in (done.stdout, done.stderr))
+        return done
 
     @contextlib.contextmanager
     def started(
@@ -134,6 +136,15 @@ class Cluster:
 
 
 MLXLAUNCH = (sys.executable, "-m", "mlxlaunch_ansible.cli")
+# Told when a start takes more than two seconds, and whether it does depends on what else this machine has to do.
+_DELAYS = r"^mlxlaunch: waiting for (Ansible to read the inventory|\d+ of \d+ hosts to be ready: .*)\n"
+
+
+def _without_delays(text: Any) -> Any:
+    """Leave out of a program's output, text or bytes or None, that it was slow to start."""
+    if isinstance(text, bytes):
+        return re.sub(_DELAYS.encode(), b"", text, flags=re.MULTILINE)
+    return text and re.sub(_DELAYS, "", text, flags=re.MULTILINE)
 
 
 class Gate:
@@ -146,6 +157,13 @@ class Gate:
     def open(self, times: int = 1) -> None:
         """Let as many waits pass, of whoever waits now or later."""
         os.write(self._fd, b"." * times)
+
+    def wait(self, times: int = 1) -> None:
+        """Wait until the other side has written as many bytes: the way back."""
+        for _each in range(times):
+            ready, _, _ = select.select([self._fd], [], [], PATIENCE)
+            assert ready, f"nobody has come to {self.path}"
+            os.read(self._fd, 1)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -210,3 +228,33 @@ def sums(text: str) -> dict[int, tuple[int, float]]:
 def right_sums(world_size: int) -> dict[int, tuple[int, float]]:
     """Return what the ranks of ALL_SUM have to print."""
     return dict.fromkeys(range(world_size), (world_size, world_size * (world_size + 1) / 2))
+
+
+def pids(root: int) -> dict[int, str]:
+    """Return {pid: command line} of a process's descendants."""
+    parents: dict[int, tuple[int, str]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                stat = (entry / "stat").read_text()
+                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+            except OSError:
+                continue
+            parents[int(entry.name)] = (int(stat.rpartition(")")[2].split()[1]), line)
+    found = {root}
+    while more := {pid for pid, (parent, _line) in parents.items() if parent in found} - found:
+        found |= more
+    return {pid: parents[pid][1] for pid in found if pid in parents}
+
+
+def ansible_processes(process: subprocess.Popen[Any]) -> tuple[int, int]:
+    """Return the pids of ansible-playbook's main process and of the worker that runs the job."""
+    family = pids(process.pid)
+    playbooks = sorted(pid for pid, line in family.items() if "_ansible_playbook.py" in line or "bin/ansible-playbook" in line)
+    main = next(pid for pid in playbooks if parent_of(pid) not in playbooks)
+    worker = next(pid for pid in playbooks if parent_of(pid) == main)
+    return main, worker
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])

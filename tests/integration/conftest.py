@@ -7,12 +7,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.integration.cluster import Cluster
+from tests.integration.deploying import Site, wipe
 from tests.lab import Lab
 from tests.lab.start import CHECKOUT
 
@@ -31,6 +33,7 @@ def controller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
         "ANSIBLE_HOME": str(home / "a"),
         "ANSIBLE_SSH_CONTROL_PATH_DIR": str(home / "cp"),  # does not follow ANSIBLE_HOME
         "XDG_STATE_HOME": str(tmp_path / "state"),
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
         "PYTHONPATH": f"{CHECKOUT}:{CHECKOUT / '.ansible'}",
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "TERM": "xterm",
@@ -60,3 +63,19 @@ def cluster(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     yield cluster
     if not cluster.may_leave_files and (left := cluster.left_files()):
         pytest.fail(f"left on hosts: {', '.join(left)}")
+
+
+@pytest.fixture
+def site(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    """Give hosts to which nothing was deployed; fail a test after which a private directory is left on the controller."""
+    wipe(cluster.hosts)
+    folder = Path(os.environ["ANSIBLE_HOME"]).parent / "t"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    cluster.env["TMPDIR"] = str(folder)
+    yield Site(cluster)
+    # What ends by itself, when its launcher was killed, may take a moment.
+    deadline = time.monotonic() + 5
+    while (left := [path.name for path in folder.glob("mlxlaunch*")]) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not left, f"left on the controller: {left}"

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from tests.integration.cluster import ansible_processes
 from tests.lab import Host, Lab
 
 ROOT = Path(__file__).parents[2]
@@ -145,36 +146,6 @@ def assert_same(found: list[str], wanted: list[str]) -> None:
 
 def no_folder_left(lab: Lab) -> bool:
     return not any(list(host.path("/tmp").glob("mlxlaunch-*")) for host in lab.hosts if host.is_on)
-
-
-def pids(root: int) -> dict[int, str]:
-    """Return {pid: command line} of a process's descendants."""
-    parents: dict[int, tuple[int, str]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                stat = (entry / "stat").read_text()
-                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
-            except OSError:
-                continue
-            parents[int(entry.name)] = (int(stat.rpartition(")")[2].split()[1]), line)
-    found = {root}
-    while more := {pid for pid, (parent, _line) in parents.items() if parent in found} - found:
-        found |= more
-    return {pid: parents[pid][1] for pid in found if pid in parents}
-
-
-def ansible_processes(process: subprocess.Popen[str]) -> tuple[int, int]:
-    """Return the pids of ansible-playbook's main process and of the worker that runs the job."""
-    family = pids(process.pid)
-    playbooks = sorted(pid for pid, line in family.items() if "_ansible_playbook.py" in line or "bin/ansible-playbook" in line)
-    main = next(pid for pid in playbooks if parent_of(pid) not in playbooks)
-    worker = next(pid for pid in playbooks if parent_of(pid) == main)
-    return main, worker
-
-
-def parent_of(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 # -- a rank fails
@@ -410,7 +381,7 @@ def test_a_killed_supervisor_leaves_no_rank(launcher: Launcher, lab: Lab) -> Non
     process = launcher.cli(launcher.script())
     launcher.await_up(process)
     host = lab.hosts[1]
-    supervisor = min(found.pid for found in host.leftovers() if "exec(sys.stdin" in " ".join(found.args))
+    supervisor = min(found.pid for found in host.leftovers() if "decompress(sys.stdin" in " ".join(found.args))
     host.kill(supervisor)
     code, said = finish(process)
     assert code == 3

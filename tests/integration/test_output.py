@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import re
@@ -320,3 +321,20 @@ def test_python_is_not_asked_for_on_the_hosts_path(cluster: Cluster) -> None:
     done = cluster.mlxlaunch("-i", cluster.inventory(["node1"]), cluster.script("import sys; print(sys.executable, sys.path[0])"))
     assert done.stdout == f"{sys.executable} {cluster.here}\n"
     assert len(run_dirs(cluster)) == 1
+
+
+def test_an_inventory_that_takes_long_is_told_once(cluster: Cluster) -> None:
+    told = b"mlxlaunch: waiting for Ansible to read the inventory\n"
+    host = {"ansible_connection": "local", "mlx_python": sys.executable}
+    answer = json.dumps({"mlx": {"hosts": ["localhost"]}, "_meta": {"hostvars": {"localhost": host}}})
+    with cluster.gate(None, "asked") as gate:
+        inventory = cluster.here / "slow"
+        inventory.write_text(f"#!/bin/sh\nhead -c 1 '{gate.path}' >/dev/null\necho '{answer}'\n")
+        inventory.chmod(0o755)
+        with cluster.started([*MLXLAUNCH, "run", "-i", inventory, cluster.script("print('x')")]) as process:
+            assert process.stderr
+            read_until(process.stderr.fileno(), told)
+            gate.open()
+            out, err = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, out) == (0, b"x\n"), err
+    assert told not in err

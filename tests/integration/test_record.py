@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import signal
 import stat
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 
-from tests.integration.cluster import MLXLAUNCH, Cluster, events_of, last_run, read_until, run_dirs
+from tests.integration.cluster import MLXLAUNCH, PATIENCE, Cluster, ansible_processes, events_of, last_run, read_until, run_dirs
 from tests.lab.start import CHECKOUT
 
 SCHEMA = json.loads((CHECKOUT / "docs/events.schema.json").read_text())
@@ -125,7 +130,7 @@ def test_record_is_the_users_own(cluster: Cluster) -> None:
     (run_dir,) = run_dirs(cluster)
     assert run_dir.parent == Path(cluster.env["XDG_STATE_HOME"]) / "mlxlaunch/runs"
     modes = {str(path.relative_to(run_dir)): stat.S_IMODE(path.stat().st_mode) for path in (run_dir, *run_dir.rglob("*"))}
-    assert modes == {".": 0o700, "0": 0o700, "events.jsonl": 0o600, "0/stdout.log": 0o600, "0/stderr.log": 0o600}
+    assert modes == {".": 0o700, "0": 0o700, "job.json": 0o600, "events.jsonl": 0o600, "0/stdout.log": 0o600, "0/stderr.log": 0o600}
 
 
 def test_log_dir_says_where_records_go(cluster: Cluster) -> None:
@@ -150,29 +155,50 @@ def test_without_xdg_state_home_records_go_to_the_home_directory(cluster: Cluste
     assert len(list((home / ".local/state/mlxlaunch/runs").iterdir())) == 1
 
 
+@pytest.fixture
+def temporary(cluster: Cluster) -> Iterator[Path]:
+    """Give what is launched a temporary directory of its own, with a name as short as one usually has."""
+    path = Path(tempfile.mkdtemp(prefix="mlt-", dir="/tmp"))
+    cluster.env["TMPDIR"] = str(path)
+    yield path
+    shutil.rmtree(path)
+
+
 def left_on(cluster: Cluster) -> list[str]:
     """What of any job is still on a host, or here in this test's temporary directory."""
     return cluster.left_files() + [str(path) for path in Path(cluster.env["TMPDIR"]).iterdir()]
 
 
+@pytest.mark.versions
+@pytest.mark.usefixtures("temporary")
 @pytest.mark.parametrize(
     ("source", "status"),
     [("print('x')", 0), ("import os; print('x' * 100_000); os.kill(os.getpid(), 9)", 137), ("", 3)],
     ids=["success", "failure", "refused"],
 )
 def test_nothing_stays_on_the_hosts_or_in_the_temporary_directory(cluster: Cluster, source: str, status: int) -> None:
-    cluster.env["TMPDIR"] = str(cluster.here / "tmp")
-    Path(cluster.env["TMPDIR"]).mkdir()
     hosts = {"node1": {}, "node2": {}, "node3": {"mlx_python": "/no/python"} if status == 3 else {}}
     done = cluster.mlxlaunch("-i", cluster.inventory(hosts), cluster.script(source))
     assert done.returncode == status, done.stderr
     assert left_on(cluster) == []
 
 
+@pytest.mark.versions
+def test_a_temporary_directory_may_have_a_name_too_long_for_sockets(cluster: Cluster) -> None:
+    path = cluster.here / ("x" * 100)
+    path.mkdir()
+    cluster.env["TMPDIR"] = str(path)
+    done = cluster.mlxlaunch("-i", cluster.inventory(["node1"]), cluster.script("print('x')"))
+    assert (done.returncode, done.stdout) == (0, "x\n"), done.stderr
+    assert left_on(cluster) == []
+
+
+FOREVER = "import time; print('up', flush=True); time.sleep(60)"
+
+
+@pytest.mark.usefixtures("temporary")
 def test_nothing_stays_after_an_interrupt(cluster: Cluster) -> None:
-    cluster.env["TMPDIR"] = str(cluster.here / "tmp")
-    Path(cluster.env["TMPDIR"]).mkdir()
-    argv = [*MLXLAUNCH, "run", "-i", cluster.inventory(["node1", "node2"]), cluster.script("import time; print('up'); time.sleep(60)")]
+    argv = [*MLXLAUNCH, "run", "-i", cluster.inventory(["node1", "node2"]), cluster.script(FOREVER)]
     with cluster.started(argv) as process:
         assert process.stdout
         read_until(process.stdout.fileno(), b"up\nup\n")
@@ -181,3 +207,18 @@ def test_nothing_stays_after_an_interrupt(cluster: Cluster) -> None:
     events = events_of(last_run(cluster))
     assert_valid(events)
     assert events[-1]["cause"] == "interrupted"
+
+
+@pytest.mark.versions
+def test_nothing_stays_when_ansible_is_killed(cluster: Cluster, temporary: Path) -> None:
+    """It cannot tidy up then, what it keeps in files included."""
+    argv = [*MLXLAUNCH, "run", "-i", cluster.inventory(["node1", "node2"]), cluster.script(FOREVER)]
+    with cluster.started(argv) as process:
+        assert process.stdout
+        read_until(process.stdout.fileno(), b"up\nup\n")
+        assert len(list(temporary.iterdir())) == 1
+        main, _worker = ansible_processes(process)
+        os.kill(main, signal.SIGKILL)
+        process.communicate(timeout=PATIENCE)
+    assert process.returncode == 143
+    assert left_on(cluster) == []

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ansible_collections.mlxlaunch.cluster.plugins.module_utils import _rank, _supervisor, _wire
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils import _rank, _spool, _supervisor, _wire
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils._rank import Stream
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils._supervisor import Channel, Supervisor
 
@@ -89,4 +89,60 @@ def test_the_beginning_of_a_line_that_was_kept_goes_when_its_moment_has_passed(t
     supervisor._deliver()
     assert (stream.sent, stream.tail_until) == (10_004, 0)
     assert supervisor._timeout() > 1
+    stream.forget()
+
+
+def frames_of(stream: Stream, *, now: float = 0.0, congested: bool = False) -> list[bytes]:
+    """Return what the stream sends while the clock stands."""
+    sent = b"".join(iter(lambda: stream.next_frame(now, congested), b""))
+    return [frame.payload for frame in _wire.Decoder().feed(sent)]
+
+
+@pytest.mark.parametrize("congested", [True, False])
+@pytest.mark.parametrize("ended", [True, False])
+def test_what_is_left_on_disk_goes_in_whole_lines_and_at_once(
+    ended: bool, congested: bool, tmp_path: Path, pipes: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest of a line stands there too: no moment is spent waiting for it, and no line is cut in two."""
+    monkeypatch.setattr(_rank, "CHUNK", 64)
+    monkeypatch.setattr(_spool, "SEGMENT", 1001)
+    stream = Stream(0, "stdout", pipes[0][0], str(tmp_path / "spool"))
+    os.write(pipes[0][1], LINE * 400)
+    while stream.read():
+        pass
+    if ended:
+        stream.close()
+    sent = frames_of(stream, congested=congested)
+    assert b"".join(sent) == LINE * 400
+    assert all(data.endswith(b"\n") for data in sent)
+    assert len(sent) == 400 // 6 + 1  # as much at once as a chunk holds
+    stream.forget()
+
+
+def test_a_line_longer_than_a_chunk_goes_in_pieces(tmp_path: Path, pipes: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_rank, "CHUNK", 64)
+    stream = Stream(0, "stdout", pipes[0][0], str(tmp_path / "spool"))
+    os.write(pipes[0][1], LINE + b"y" * 200 + b"\n" + LINE)
+    while stream.read():
+        pass
+    assert frames_of(stream) == [LINE, b"y" * 64, b"y" * 64, b"y" * 64, b"y" * 8 + b"\n" + LINE]
+    stream.forget()
+
+
+def test_what_the_disk_had_no_room_for_is_not_kept_back(
+    tmp_path: Path, pipes: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It could not be read back from there when more comes than is kept at hand."""
+    monkeypatch.setattr(_rank, "CHUNK", 64)
+    stream = Stream(0, "stdout", pipes[0][0], str(tmp_path / "spool"))
+    os.write(pipes[0][1], LINE * 2 + b"half")
+    with monkeypatch.context() as full:
+        full.setattr(stream._spool, "append", lambda _data: 0)
+        stream.read()
+    assert stream.full
+    assert frames_of(stream, congested=True) == [LINE * 2 + b"half"]
+    os.write(pipes[0][1], LINE * 20)
+    while stream.read():
+        pass
+    assert b"".join(frames_of(stream)) == LINE * 20
     stream.forget()

@@ -34,6 +34,8 @@ def merge(steps: list[Step], merger: LineMerger | None = None) -> list[bytes]:
         pytest.param([(0, "a", b"1"), (0.1, "b", b"x"), (0.2, "a", b"2\n3")], [b"1", b"", b"2\nx"], id="who waited in mid-line comes next"),
         pytest.param([(0, "a", b"1"), (0.1, "b", b"x\n"), (0.2, "a", b"2")], [b"1", b"", b"2"], id="owner goes on while others wait"),
         pytest.param([(0, "a", b"1"), (0, "b", b"x"), (0.3, "b", b"y\n")], [b"1", b"", b"\nxy\n"], id="line is broken after the hold"),
+        pytest.param([(0, "a", b"1"), (0, "b", b"x\n"), (9, "a", b"2\n")], [b"1", b"", b"2\nx\n"], id="newline that comes late but comes"),
+        pytest.param([(0, "a", b"1"), (0, "b", b"x\n"), (9, "a", b"2")], [b"1", b"", b"2\nx\n"], id="more of a line, but no newline"),
         pytest.param(
             [(0, "a", b"1"), (0, "b", b"x\n"), (0, "c", b"y\n"), (0.1, "b", b"z\n"), (0.1, "a", b"\n")],
             [b"1", b"", b"", b"", b"\nx\nz\ny\n"],
@@ -57,6 +59,23 @@ def test_waiting_line_breaks_in_when_its_hold_is_over_and_not_before() -> None:
     assert merger.tick(1.24) == b""
     assert merger.tick(1.25) == b"\nx\n"
     assert merger.deadline() is None
+
+
+def test_time_in_which_nobody_could_read_does_not_count() -> None:
+    merger = LineMerger(hold=HOLD)
+    merge([(0, "a", b"1"), (0, "b", b"x\n")], merger)
+    merger.postpone(60)
+    assert merger.deadline() == 60 + HOLD
+    assert merger.feed("b", b"y\n", 60.1) == b""
+    assert merger.feed("a", b"2\n", 60.2) == b"2\nx\ny\n"
+
+
+def test_bytes_that_wait_are_counted() -> None:
+    merger = LineMerger(hold=HOLD)
+    merge([(0, "a", b"1"), (0, "b", b"xyz\n"), (0, "c", b"xy")], merger)
+    assert merger.waiting == 6
+    merger.finish()
+    assert merger.waiting == 0
 
 
 def test_nothing_is_due_when_nobody_waits() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 
 import mlxlaunch_ansible
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._version import VERSION
 
 CHECKOUT = Path(__file__).parent.parent.parent
 PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
@@ -16,7 +17,7 @@ GALAXY = yaml.safe_load((CHECKOUT / "collection" / "galaxy.yml").read_text())
 
 
 def test_collection_has_the_package_s_version() -> None:
-    assert GALAXY["version"] == mlxlaunch_ansible.__version__
+    assert GALAXY["version"] == mlxlaunch_ansible.__version__ == VERSION
 
 
 def test_version_has_release_notes() -> None:

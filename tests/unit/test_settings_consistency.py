@@ -14,6 +14,7 @@ import yaml
 
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._backends import SUPPORTED
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._settings import BY_NAME, HOST, RUN_SETTINGS, SETTINGS, JobSettings
+from mlxlaunch_ansible._check_command import SETTINGS as CHECK_COMMAND
 
 CHECKOUT = Path(__file__).parent.parent.parent
 COLLECTION = CHECKOUT / "collection"
@@ -110,3 +111,33 @@ def test_settings_page_has_a_row_for_each_setting() -> None:
     for setting, row in zip(SETTINGS, rows[2:], strict=True):
         assert f"`{setting.variable}`" in row
         assert setting.doc in row
+
+
+# -- the check, which takes those settings of a job that can keep one from running
+
+CHECK_ACTION = documentation("modules/check.py")["options"]
+CHECK_ROLE = COLLECTION / "roles" / "check"
+CHECK_DEFAULTS = load(CHECK_ROLE / "defaults" / "main.yml")
+CHECK_ARGUMENTS = load(CHECK_ROLE / "meta" / "argument_specs.yml")["argument_specs"]["main"]["options"]
+
+
+@pytest.mark.parametrize("name", sorted(set(CHECK_ACTION) - FOR_PROGRAMS))
+def test_check_documents_the_settings_it_takes(name: str) -> None:
+    setting, option = BY_NAME[name], CHECK_ACTION[name]
+    assert (option["type"], option["default"]) == (setting.type, plain(setting.default))
+
+
+def test_check_takes_what_its_role_and_its_command_give() -> None:
+    given = {variable.removeprefix("mlx_") for variable in CHECK_DEFAULTS}
+    assert given <= set(CHECK_ACTION)
+    [task] = load(CHECK_ROLE / "tasks" / "main.yml")
+    assert set(task["mlxlaunch.cluster.check"]) - FOR_PROGRAMS == given
+    assert set(CHECK_COMMAND) <= set(CHECK_ACTION)
+
+
+def test_check_role_has_an_argument_for_every_default_and_what_hosts_have() -> None:
+    assert set(CHECK_ARGUMENTS) == set(CHECK_DEFAULTS) | PER_HOST
+    for variable, value in CHECK_DEFAULTS.items():
+        setting = BY_NAME[variable.removeprefix("mlx_")]
+        assert value == CHECK_ARGUMENTS[variable]["default"] == plain(setting.default)
+        assert CHECK_ARGUMENTS[variable]["type"] == ROLE_TYPES.get(setting.type, setting.type)

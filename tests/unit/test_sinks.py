@@ -58,6 +58,24 @@ class Pipe:
             return stream.read()
 
 
+class Clock:
+    """Time that goes on only when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Give the sinks a clock."""
+    made = Clock()
+    monkeypatch.setattr(_sinks, "time", made)
+    return made
+
+
 @pytest.fixture
 def pipes() -> Iterator[tuple[Pipe, Pipe]]:
     both = (Pipe(), Pipe())
@@ -110,6 +128,24 @@ def test_writer_counts_what_its_reader_has_not_taken() -> None:
     may_write.set()
     woken.wait()
     assert writer.size == 0
+    writer.close()
+
+
+def test_writer_tells_for_how_long_its_reader_has_been_behind(clock: Clock) -> None:
+    may_write, woken = threading.Event(), Woken()
+    writer = Writer(waits_for(may_write), woken)
+    clock.now += 1
+    assert writer.behind() == 0
+    writer.put(b"1")
+    clock.now += 2
+    assert writer.behind() == 2
+    writer.put(b"2")
+    clock.now += 3
+    may_write.set()
+    while writer.size:
+        woken.wait()
+    clock.now += 4
+    assert [writer.behind(), writer.behind()] == [3, 0]
     writer.close()
 
 
@@ -185,8 +221,10 @@ def test_messages_go_to_stderr_in_lines_of_their_own(pipes: tuple[Pipe, Pipe]) -
 
 def test_waiting_line_is_written_when_its_time_has_come(pipes: tuple[Pipe, Pipe]) -> None:
     out, err = pipes
-    sink = terminal(out.write, err.write)
+    woken = Woken()
+    sink = terminal(out.write, err.write, wake=woken)
     sink.output(output(0), b"1")
+    woken.wait()  # its time begins when the reader has taken what is before it
     sink.output(output(1), b"x\n")
     due = sink.deadline()
     assert due is not None
@@ -194,6 +232,72 @@ def test_waiting_line_is_written_when_its_time_has_come(pipes: tuple[Pipe, Pipe]
     assert sink.deadline() is None
     sink.close()
     assert out.content() == b"1\nx\n"
+
+
+@pytest.fixture
+def stalled(pipes: tuple[Pipe, Pipe], clock: Clock) -> Iterator[tuple[TerminalSink, Callable[[], None]]]:
+    """Give a terminal whose reader has stopped reading in the middle of rank 0's line, while a line of rank 1 waits.
+
+    With it comes a function: the reader goes on until it has everything.
+    """
+    out, err = pipes
+    woken = Woken()
+    sink = terminal(out.write, err.write, wake=woken)
+
+    def go_on() -> None:
+        left = sum(writer.size for writer, _merger in sink._places)
+        while left:
+            left -= len(os.read(out.read, left))
+        while sink.backlog:
+            woken.wait()
+
+    sink.output(output(0), b"x" * 1_000_000 + b"\none ")
+    sink.output(output(1), b"other\n")
+    yield sink, go_on
+    if sink.backlog:
+        go_on()
+    sink.close()
+
+
+def test_no_line_is_broken_while_the_reader_takes_nothing(
+    stalled: tuple[TerminalSink, Callable[[], None]], pipes: tuple[Pipe, Pipe], clock: Clock
+) -> None:
+    sink, go_on = stalled
+    for _look in range(20):
+        due = sink.deadline()
+        assert due is not None
+        assert due > clock.now, "a loop would run without a pause"
+        clock.now = due
+        sink.tick(clock.now)
+    go_on()
+    sink.output(output(1), b"and other\n")
+    sink.output(output(0), b"line\n")
+    sink.close()
+    assert pipes[0].content() == b"line\nother\nand other\n"
+
+
+def test_line_is_broken_when_the_reader_has_caught_up_and_nothing_has_come(
+    stalled: tuple[TerminalSink, Callable[[], None]], pipes: tuple[Pipe, Pipe], clock: Clock
+) -> None:
+    sink, go_on = stalled
+    clock.now += 60
+    go_on()
+    due = sink.deadline()
+    assert due is not None
+    assert clock.now < due < clock.now + 1
+    sink.tick(due)
+    sink.close()
+    assert pipes[0].content() == b"\nother\n"
+
+
+def test_what_waits_for_a_line_counts_only_while_the_reader_is_behind(stalled: tuple[TerminalSink, Callable[[], None]]) -> None:
+    """Not after that: it waits for the rest of the line, which has to be let in."""
+    sink, go_on = stalled
+    assert sink.backlog == 1_000_005 + 6
+    sink.output(output(1), bytes(5_000))
+    assert sink.backlog == 1_000_005 + 5_006
+    go_on()
+    assert sink.backlog == 0
 
 
 def test_prefix_goes_before_each_line_of_a_rank(pipes: tuple[Pipe, Pipe]) -> None:
@@ -231,11 +335,14 @@ def test_slow_terminal_shows_as_backlog(pipes: tuple[Pipe, Pipe]) -> None:
 def test_terminal_that_does_not_block_is_not_broken_when_it_is_full(pipes: tuple[Pipe, Pipe]) -> None:
     out, err = pipes
     os.set_blocking(out.write, False)
-    woken = Woken()
-    sink = terminal(out.write, err.write, wake=woken)
+    sink = terminal(out.write, err.write)
     sink.output(output(), bytes(1_000_000))
-    woken.event.wait(0.2)
-    assert not sink.broken
+    read = 0
+    while read < 1_000_000:
+        read += len(os.read(out.read, 65536))
+    # Its thread must be at its end: it would go on writing to whatever gets the pipe's number next.
+    sink.close()
+    assert (sink.broken, sink.backlog) == (False, 0)
 
 
 # -- the record
@@ -358,6 +465,23 @@ def test_display_breaks_a_line_when_another_has_waited() -> None:
     assert due is not None
     sink.tick(due)
     assert shown == ["1", "\nx\n"]
+
+
+def test_display_that_takes_its_time_breaks_no_line(clock: Clock) -> None:
+    shown: list[str] = []
+
+    def show(text: str, newline: bool) -> None:
+        shown.append(text)
+        clock.now += 60
+
+    sink = DisplaySink(show, say, None)
+    sink.output(output(0), b"x\none ")
+    sink.output(output(1), b"other\n")
+    sink.output(output(0), b"and the same ")
+    sink.output(output(2), b"another\n")
+    sink.output(output(0), b"line\n")
+    sink.close()
+    assert "".join(shown) == "x\none and the same line\nother\nanother\n"
 
 
 def test_display_that_ends_every_piece_with_a_newline_gets_whole_lines_only() -> None:

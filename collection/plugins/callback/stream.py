@@ -61,5 +61,6 @@ class CallbackModule(Default):
 
 
 def _is_job(result):
-    """Return whether this is the result of a job that ran."""
-    return "first_failure" in result._result and "run_dir" in result._result
+    """Return whether this is the result of a job that ran, or of a check, which has shown its table."""
+    told = result._result
+    return ("first_failure" in told and "run_dir" in told) or ("checks" in told and "facts" in told)

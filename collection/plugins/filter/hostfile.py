@@ -8,8 +8,11 @@ name: hostfile
 version_added: 1.0.0
 short_description: Render an MLX hostfile from inventory
 description:
-  - Turns inventory hosts, in order, into the structure of an MLX JSON hostfile.
-  - Rank is position; a host with several slots stands in it several times.
+  - Turns inventory hosts, in order, into an MLX JSON hostfile.
+  - Rank is position; a host with several slots (C(mlx_slots)) stands in it several times.
+  - A host is named as C(ssh) reaches it, C(ansible_user@ansible_host). What else Ansible is told about the way there,
+    such as a port, a key or a jump host, has to be in the configuration of C(ssh) itself.
+  - A host with a local connection is called C(127.0.0.1), for which C(mlx.launch) starts a local process.
 positional: _input
 options:
   _input:
@@ -30,6 +33,26 @@ options:
     description: Backend to write into the V(object) schema.
     type: str
     default: ""
+  env:
+    description:
+      - Environment variables to write into the V(object) schema.
+      - Not those of C(mlx_env) unless they are given here, since a hostfile is no place for secrets.
+    type: dict
+    default: {}
+  ranks:
+    description:
+      - Hostfile data that says which rank is on which of the hosts, as the inventory plugin sets C(mlx_hostfile).
+      - Without it, the ranks of a host follow each other.
+    type: raw
+    default: []
+  format:
+    description: V(data) for lists and dictionaries, V(text) for the text of the file, one line per rank.
+    type: str
+    choices: [data, text]
+    default: data
+seealso:
+  - plugin: mlxlaunch.cluster.mlx_hostfile
+    plugin_type: inventory
 author:
   - The mlxlaunch-ansible contributors (!UNKNOWN)
 """
@@ -37,39 +60,37 @@ author:
 EXAMPLES = """
 - name: Write the hostfile
   ansible.builtin.copy:
-    content: "{{ groups['mlx'] | mlxlaunch.cluster.hostfile(hostvars) | to_nice_json }}"
+    content: "{{ groups['mlx'] | mlxlaunch.cluster.hostfile(hostvars, format='text') }}"
     dest: hosts.json
     mode: "0644"
   delegate_to: localhost
+
+- name: Show its newer schema
+  ansible.builtin.debug:
+    msg: "{{ groups['mlx'] | mlxlaunch.cluster.hostfile(hostvars, schema='object', backend='ring', env=mlx_env) }}"
 """
 
 RETURN = """
 _value:
-  description: The hostfile as data.
+  description: The hostfile, as data or as text.
   type: raw
 """
-
-import json
 
 from ansible.errors import AnsibleFilterError
 
 from ..plugin_utils._errors import LaunchError
-from ..plugin_utils._hostfile import Entry, Hostfile
-from ..plugin_utils._launch import resolve_ipv4
-from ..plugin_utils._plan import host_settings, places
+from ..plugin_utils._render_hostfile import check_choice, render_hostfile
 
 
-def hostfile(names, hostvars, schema="list", backend=""):
-    """Return the hostfile structure of inventory hosts."""
-    if schema not in ("list", "object"):
-        raise AnsibleFilterError(f"hostfile: schema {schema!r}: want list or object")
+def hostfile(names, hostvars, schema="list", backend="", env=None, ranks=None, format="data"):
+    """Return the hostfile of inventory hosts."""
     try:
-        hosts = [host_settings(name, hostvars[name], {}, hostvars[name].get("ansible_connection") == "local") for name in names]
-        addresses = {host.name: host.address for host in hosts}
-        entries = tuple(Entry(addresses[name], ips) for name, ips in places(hosts, resolve_ipv4))
+        check_choice("schema", schema, ("list", "object"))
+        check_choice("format", format, ("data", "text"))
+        made = render_hostfile(names, hostvars, ranks=ranks, backend=backend, env=env)
     except LaunchError as exc:
         raise AnsibleFilterError(str(exc)) from None
-    return json.loads(Hostfile(entries, backend).render(schema))
+    return made.render(schema) if format == "text" else made.data(schema)
 
 
 class FilterModule:

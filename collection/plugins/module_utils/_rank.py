@@ -41,7 +41,7 @@ class Stream:
         self.sent = 0
         self.tail_until = 0.0
         self._spool = Spool(path)
-        self._fresh = b""  # what was read last and is not sent: spares reading it back
+        self._fresh = b""  # all that is on disk and not sent, or nothing: spares reading it back
         self._held = b""  # what the disk had no room for
 
     @property
@@ -73,9 +73,9 @@ class Stream:
     def next_frame(self, now, congested):
         """Return the bytes of the next frame to send; b"" when there is nothing to send now.
 
-        A little goes at once, be it a token or half a progress bar. Much goes in whole lines where it can: the rest of
-        its last line follows with what comes next, or in a moment (see `tail_until`), so that the line need not wait for
-        its end in the middle of a screen, behind megabytes of others.
+        A little goes at once, be it a token or half a progress bar. Much goes in whole lines where it can, so that a line
+        need not wait for its end in the middle of a screen, behind megabytes of others: the beginning of the last one goes
+        with the rest of it, or, when that is not there yet, in a moment (see `tail_until`).
 
         Args:
             now: monotonic seconds.
@@ -83,33 +83,37 @@ class Stream:
         """
         data = b""
         if self.sent < self._spool.end:
-            data = self._fresh or self._spool.read(self.sent, CHUNK)
+            data = self._whole_lines(self._fresh or self._stored(), now, congested)
         elif self._held:
-            data, self._held = self._held, b""
+            # Goes as it is: none of it may be kept, for it is nowhere else.
+            data, self._held, self.tail_until = self._held, b"", 0.0
             self._spool.skip(len(data))
-        self._fresh = b""
         if not data:
             return b""
-        if self.fd >= 0 and self.sent + len(data) <= self._spool.end:
-            data = self._whole_lines(data, now, congested)
-            if not data:
-                return b""
-        else:
-            self.tail_until = 0.0
         frame = wire.encode(STREAMS[self.name], data, self.rank, self.sent)
         self.sent += len(data)
         return frame
 
+    def _stored(self):
+        """Return the next bytes on disk, a whole chunk if there are as many, whatever files they are in."""
+        data = self._spool.read(self.sent, CHUNK)
+        if len(data) < CHUNK and self.sent + len(data) < self._spool.end:
+            data += self._spool.read(self.sent + len(data), CHUNK - len(data))
+        return data
+
     def _whole_lines(self, data, now, congested):
-        """Return what of `data` to send now, keeping the beginning of a line that is likely to go on."""
+        """Return what of `data` to send now, keeping the beginning of a line that goes on."""
         at = data.rfind(b"\n") + 1
-        if 0 < at < len(data) and (congested or len(data) >= BULK):
-            self.tail_until = now + MOMENT
-            data, self._fresh = data[:at], data[at:]
-        elif not at and len(data) < CHUNK and now < self.tail_until:
-            data, self._fresh = b"", data
-        else:
-            self.tail_until = 0.0
+        until, self.tail_until, self._fresh = self.tail_until, 0.0, b""
+        if self.sent + len(data) < self._spool.end:
+            return data[:at] or data  # the rest stands on disk, together with what follows
+        if self.fd >= 0:
+            if 0 < at < len(data) and (congested or len(data) >= BULK):
+                self.tail_until = now + MOMENT
+                data, self._fresh = data[:at], data[at:]
+            elif not at and len(data) < CHUNK and now < until:
+                self.tail_until = until
+                data, self._fresh = b"", data
         return data
 
     def acknowledge(self, offset):

@@ -18,6 +18,7 @@ import time
 
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils import _wire as wire
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils._hostcheck import check_host
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils._lock import InUse, hold
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils._processes import MARK, Ender
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils._rank import CHUNK, RankProcess
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils._recover import Recovery, Status, folder_of, mark_of, sweep
@@ -203,6 +204,11 @@ class Supervisor:
             self._channel.heard = time.monotonic()  # it did not listen meanwhile
             return
         known, problems = check_host(spec)
+        for path in spec["hold"]:
+            try:
+                hold(path)  # until this process ends
+            except (OSError, InUse) as exc:
+                problems.append("cannot hold %s: %s" % (path, exc))
         self._cwd = known["cwd"]
         folder = folder_of(spec["job"], spec["index"])
         sweep(os.path.dirname(folder))

@@ -44,6 +44,10 @@ KILL = 23  # KILL at once
 PING = 24
 ACK = 25  # everything of `rank` below `offset` is safe on the controller (JSON: stream)
 BYE = 26  # all received: forget the job
+# controller and agent, when something is deployed or checked
+CALL = 30  # a function and its arguments (JSON: do, with)
+REPLY = 31  # what it returned (JSON: result), or why it did not (JSON: error)
+PROGRESS = 32  # what it does meanwhile (JSON: text)
 # launching process and worker, over the job's private socket
 EVENT = 40
 

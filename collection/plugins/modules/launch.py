@@ -22,7 +22,8 @@ requirements:
 options:
   script:
     description:
-      - Script to run on every rank, by its path on the hosts.
+      - Script to run on every rank.
+      - One that is on the controller is brought to the hosts, see O(sync); any other is a path on the hosts.
       - Exactly one of O(script) and O(command) is needed.
     type: str
     default: ""
@@ -116,6 +117,53 @@ options:
       - Without it, C(mlxlaunch/runs) in the user's state directory.
     type: path
     default: ""
+  sync:
+    description:
+      - Bring script and environment to the hosts first, where they are not there yet.
+      - A script that is not on the controller is taken for a path on the hosts.
+    type: bool
+    default: true
+  project_dir:
+    description:
+      - Directory on the controller that goes to the hosts with the script in it.
+      - What C(.gitignore) files name stays, as do C(.git), virtual environments and caches.
+      - Without it, the script goes alone.
+    type: path
+    default: ""
+  exclude:
+    description:
+      - Patterns, as in C(.gitignore), of what else stays on the controller.
+    type: list
+    elements: str
+    default: []
+  environment:
+    description:
+      - "Python environment to make on the hosts: a lock file with hashes (requirements format, or C(uv.lock) beside its
+        C(pyproject.toml)), or V(copy) for the one that Ansible runs in."
+      - Without it, ranks run with the Python of C(mlx_python) as it is.
+    type: path
+    default: ""
+  wheelhouse:
+    description:
+      - Directory on the controller that is filled with the wheels of the lock and sent, for hosts that reach no index.
+    type: path
+    default: ""
+  index_url:
+    description:
+      - Package index. Without it, what C(uv) or C(pip) is configured to use.
+    type: str
+    default: ""
+  root:
+    description:
+      - Directory on the hosts for all that is deployed, the same on every host.
+      - Without it, C(/Users/Shared/mlxlaunch) if all hosts are Macs, else C(/opt/mlxlaunch).
+    type: str
+    default: ""
+  keep:
+    description:
+      - Earlier environments and project versions that stay on the hosts.
+    type: int
+    default: 2
   hostfile:
     description:
       - An MLX hostfile, as data, that says which hosts run which ranks. Its hosts must be in the inventory.

@@ -1,61 +1,20 @@
 # Copyright (c) the mlxlaunch-ansible contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Private to this collection: one host's connection, carrying the protocol. The only file here that starts ssh."""
+"""Private to this collection: one host's connection, carrying the protocol."""
 
 from __future__ import annotations
 
 import os
-import shlex
 import subprocess
 from collections.abc import Sequence
-from functools import cache
-from pathlib import Path
 
 from ..module_utils import _wire as wire
+from ._program import supervisor
 
 CHUNK = 256 * 1024
 _STDERR_KEPT = 8192
 _LONGEST_REASON = 200  # characters
-_PACKAGE = "ansible_collections.mlxlaunch.cluster.plugins.module_utils"
-# In the order in which they need one another.
-_PARTS = ("_wire", "_spool", "_processes", "_hostcheck", "_rank", "_recover", "_supervisor")
-
-# Where a Python for the supervisor may be when PATH is that of a non-interactive ssh. On a Mac without the
-# command line tools /usr/bin/python3 opens a dialog, hence it comes after Homebrew's.
-_PYTHONS = ("/opt/homebrew/bin/python3", "/usr/local/bin/python3", "/usr/bin/python3", "python3")
-
-
-@cache
-def program() -> bytes:
-    """Return the supervisor as one Python source, made of the files in module_utils that run on a host."""
-    folder = Path(__file__).parent.parent / "module_utils"
-    sources = [(part, (folder / f"{part}.py").read_text(encoding="utf-8")) for part in _PARTS]
-    return f"""
-import sys
-package = sys.modules[{_PACKAGE!r}] = type(sys)({_PACKAGE!r})
-for name, source in {sources!r}:
-    module = sys.modules[{_PACKAGE!r} + "." + name] = type(sys)(name)
-    setattr(package, name, module)
-    exec(compile(source, name + ".py", "exec"), module.__dict__)
-sys.modules[{_PACKAGE!r} + "._supervisor"].main()
-""".encode()
-
-
-def host_command(pythons: Sequence[str]) -> str:
-    """Return the shell command that starts the supervisor on a host, whatever the login shell.
-
-    Args:
-        pythons: interpreters to try, best first; those every host may have follow.
-    """
-    # -I and -S: nothing of the user's (PYTHONPATH, site-packages) can break the supervisor, and it starts faster.
-    boot = f"import sys;exec(sys.stdin.buffer.read({len(program())}))"
-    tries = [
-        f"command -v {shlex.quote(python)} >/dev/null 2>&1 && exec {shlex.quote(python)} -I -S -c {shlex.quote(boot)}"
-        for python in dict.fromkeys((*pythons, *_PYTHONS))
-    ]
-    script = "; ".join(tries) + "; echo no Python 3 found to run the supervisor >&2; exit 127"
-    return f"exec /bin/sh -c {shlex.quote(script)}"
 
 
 class Channel:
@@ -76,7 +35,7 @@ class Channel:
         self._pipes = [pipe for pipe in (self.process.stdin, self.process.stdout, self.process.stderr) if pipe]
         self.stdin, self.stdout, self.stderr = (pipe.fileno() for pipe in self._pipes)
         self.decoder = wire.Decoder(marker=True)
-        self._out = bytearray(program())
+        self._out = bytearray(supervisor())
         self._errors = b""
         for fd in (self.stdin, self.stdout, self.stderr):
             os.set_blocking(fd, False)

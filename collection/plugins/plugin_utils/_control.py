@@ -18,8 +18,8 @@ from ..module_utils import _wire as wire
 from ._errors import LaunchError
 
 PATIENCE = 30.0
-# What the name of the private directory that holds the socket begins with.
-FOLDER = "mlxlaunch-control-"
+# What the name of the private directory that holds the socket begins with. Short: see the launching process's `_private_folder`.
+FOLDER = "mlxlaunch-c-"
 
 
 class Control:

@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ._checktable import WIDTH, render
+from ._verdict import Row
+
 _BOLD_RED, _YELLOW, _DIM, _OFF = "\033[1;31m", "\033[33m", "\033[2m", "\033[0m"
 _NAMED = 8  # ranks named in one line
 _RANK_COLOURS = ("\033[36m", "\033[32m", "\033[35m", "\033[34m", "\033[33m")
@@ -79,11 +82,30 @@ class Describer:
             return self._say(f"all ranks returned 0 after {event['duration']:.1f} s{where}", _DIM) if self._verbose else None
         return self._failed(event)
 
+    def _host_deployed(self, event: Mapping[str, Any]) -> str:
+        return self._say(f"{event['host']}: brought the {event['what']} to {event['path']}", _DIM)
+
+    def _deploy_finished(self, event: Mapping[str, Any]) -> str | None:
+        if event["problems"]:
+            return self._not_ready(event)
+        if event["returncode"]:
+            return self._say(event["message"], _BOLD_RED)
+        return self._say(f"{event['message']} ({event['duration']:.1f} s)", _DIM)
+
+    def _check_finished(self, event: Mapping[str, Any]) -> str:
+        rows = [Row.from_json(row) for row in event["checks"]]
+        table = [render(rows, event["width"] or WIDTH, colour=self._colour)] if rows else []
+        return "\n\n".join([*table, self._say(event["message"], _BOLD_RED if event["returncode"] else "")])
+
     def _not_ready(self, event: Mapping[str, Any]) -> str:
-        rows = [(host, problem) for host, problems in event["problems"].items() for problem in problems]
-        width = max(len(host) for host, _problem in rows)
+        hosts_with: dict[str, list[str]] = {}
+        for host, problems in event["problems"].items():
+            for problem in problems:
+                hosts_with.setdefault(problem, []).append(host)
+        rows = [(_some(hosts), problem) for problem, hosts in hosts_with.items()]
+        width = max(len(hosts) for hosts, _problem in rows)
         lines = [self._say(event["message"], _BOLD_RED)]
-        return "\n".join(lines + [f"  {host:<{width}}  {problem}" for host, problem in rows])
+        return "\n".join(lines + [f"  {hosts:<{width}}  {problem}" for hosts, problem in rows])
 
     def _failed(self, event: Mapping[str, Any]) -> str:
         lines = [self._say(f"{event['message']} (exit status {event['returncode']})", _BOLD_RED)]
@@ -100,6 +122,11 @@ class Describer:
         if event["run_dir"]:
             lines.append(f"  logs: {event['run_dir']}")
         return "\n".join(lines)
+
+
+def _some(hosts: Sequence[str]) -> str:
+    more = f" and {len(hosts) - _NAMED} more" if len(hosts) > _NAMED else ""
+    return ", ".join(hosts[:_NAMED]) + more
 
 
 def _row(title: str, ranks: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -56,17 +56,14 @@ class Gang:
     Args:
         job: its id.
         policy: its rules and state.
-        plans: by host.
         sinks: where events and output go.
         control: the job's private socket, when a program launched it.
     """
 
-    def __init__(
-        self, job: str, policy: Policy, plans: Mapping[str, HostPlan], sinks: Sequence[Sink], control: Control | None = None
-    ) -> None:
+    def __init__(self, job: str, policy: Policy, sinks: Sequence[Sink], control: Control | None = None) -> None:
         self.job = job
         self.policy = policy
-        self._plans = plans
+        self._plans: Mapping[str, HostPlan] = {}
         self._sinks = sinks
         self._control = control
         self._channels: dict[str, Channel] = {}
@@ -88,21 +85,34 @@ class Gang:
         with contextlib.suppress(OSError):
             os.write(self._wake_write, b"w")
 
+    def end(self) -> None:
+        """Tell what the policy has decided without any channel, and let go of everything."""
+        self._carry_out()
+        self._close_all()
+
     def add_sink(self, sink: Sink) -> None:
         """Send events and output there as well."""
         self._sinks = [*self._sinks, sink]
 
     # -- the loop
 
-    def run(self) -> None:
-        """Run the job to its end; `policy` then knows the outcome."""
-        ranks = self.policy.table.ranks
-        self.report("job_started", world_size=len(ranks), hosts=list(self.policy.table.hosts))
+    def start(self) -> None:
+        """Tell that there is a job."""
+        self.report("job_started", world_size=len(self.policy.table.ranks), hosts=list(self.policy.table.hosts))
+
+    def run(self, plans: Mapping[str, HostPlan]) -> None:
+        """Run the job to its end; `policy` then knows the outcome.
+
+        Args:
+            plans: by host.
+        """
+        self._plans = plans
+        self.policy.begin(time.monotonic())
         with self._signal_handlers(), self._parent_watch():
             if self._control:
                 self._selector.register(self._control.socket, selectors.EVENT_READ)
                 self._obey(self._control.early())
-            for host in self._plans:
+            for host in self.policy.opening:
                 self._open(host, fresh=False)
             while self.policy.phase != FINISHED:
                 self._turn()

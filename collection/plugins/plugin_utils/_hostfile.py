@@ -36,15 +36,26 @@ class Hostfile:
     backend: str = ""
     envs: tuple[str, ...] = ()
 
-    def render(self, schema: str = "object") -> str:
-        """Return the file's text.
+    def data(self, schema: str = "object") -> Any:
+        """Return what the file says, as lists and dictionaries.
 
         Args:
             schema: `list` for the bare list that every version of MLX reads, `object` for the newer one.
         """
         hosts = [_render_entry(entry) for entry in self.entries]
-        whole = {"backend": self.backend, "envs": list(self.envs), "hosts": hosts}
-        return json.dumps(hosts if schema == "list" else whole, indent=2, ensure_ascii=False) + "\n"
+        return hosts if schema == "list" else {"backend": self.backend, "envs": list(self.envs), "hosts": hosts}
+
+    def render(self, schema: str = "object") -> str:
+        """Return the file's text, one line per rank; see `data`."""
+        hosts = [_to_json(_render_entry(entry)) for entry in self.entries]
+        if schema == "list":
+            return "[\n" + ",\n".join(f"  {host}" for host in hosts) + "\n]\n"
+        lines = ",\n".join(f"    {host}" for host in hosts)
+        return f'{{\n  "backend": {_to_json(self.backend)},\n  "envs": {_to_json(self.envs)},\n  "hosts": [\n{lines}\n  ]\n}}\n'
+
+
+def _to_json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _render_entry(entry: Entry) -> dict[str, Any]:

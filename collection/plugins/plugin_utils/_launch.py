@@ -6,98 +6,65 @@
 from __future__ import annotations
 
 import os
-import socket
-import sys
+import platform
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from . import _terminal
-from ._ansible import Connector, inventory_sources, layered_env
-from ._backends import check_env
-from ._channel import host_command
+from ansible.release import __version__ as ansible_version
+
+from ._children import Cancelled
 from ._control import Control
-from ._describe import Describer, make_prefix
-from ._errors import LaunchError, UsageError
+from ._deploy import Deploy, Outcome, project_digest, wanted_project
+from ._errors import UsageError
 from ._exits import RankEnd
 from ._gang import Gang, HostPlan
-from ._hostfile import check_host_name, hostfile_from_data
-from ._ids import new_job_id
-from ._plan import HostSettings, JobPlan, host_settings, places, plan_job
-from ._policy import Cause, Limits, Policy
+from ._interruption import Interruption
+from ._plan import Deployed, HostSettings, JobPlan, plan_job
+from ._policy import FINISHED, Cause, Limits, Policy
+from ._record import job_record, rank_differences
 from ._settings import JobSettings, check_settings
-from ._sinks import DisplaySink, RunDir, Sink, SocketSink, TerminalSink, default_log_dir, log_path
+from ._sinks import RunDir, default_log_dir, log_path
+from ._task import Task
+from ._version import VERSION
 
 TAIL_LINES = 8
 
 
-class Launch:
-    """One launch on behalf of a task.
-
-    Args:
-        options: the action's options.
-        task, play_context, templar: those of the action.
-        task_vars: the variables of the task's host.
-        show: Ansible's display, for when no sink of ours can reach the terminal.
-    """
-
-    def __init__(self, options: Mapping[str, Any], task: Any, play_context: Any, templar: Any, task_vars: Mapping[str, Any], show: Any):
-        self._hostvars = task_vars["hostvars"]
-        self._task_vars = task_vars
-        self._templar = templar
-        self._connector = Connector(task, play_context)
-        self._show = show
-        options = dict(options)
-        path = options.pop("control", None)
-        self._control = Control(path) if path else None
-        setup = self._control.setup if self._control else {}
-        self._hostfile = setup.get("hostfile") or options.pop("hostfile", None)
-        self._terminal = setup.get("terminal")
-        self._default_cwd = setup.get("default_cwd") or os.getcwd()
-        self._default_python = setup.get("default_python") or task_vars.get("ansible_playbook_python") or sys.executable
-        self.job = setup.get("job") or new_job_id()
-        self._options = options | setup.get("settings", {})
-
-    def run(self) -> dict[str, Any]:
-        """Run the job to its end and return the result; a LaunchError when nothing could be started."""
-        try:
-            return self._run()
-        except LaunchError as exc:
-            if self._control:
-                self._control.refuse(self.job, exc.returncode, str(exc))
-            raise
-        finally:
-            if self._control:
-                self._control.close()
-
-    def plan(self) -> tuple[JobSettings, JobPlan, dict[str, HostPlan]]:
-        """Return what would run, without touching any host."""
-        settings = check_settings(self._options)
-        names = self._host_names(settings.group)
-        hosts = [self._host_settings(name) for name in names]
-        plan = plan_job(
-            self.job,
-            settings,
-            hosts,
-            self._places(hosts),
-            default_python=self._default_python,
-            default_cwd=self._default_cwd,
-            terminal=self._terminal_size(),
-        )
-        return settings, plan, {name: self._host_plan(name, plan.specs[name]) for name in plan.table.hosts}
+class Launch(Task):
+    """One launch on behalf of a task."""
 
     def _run(self) -> dict[str, Any]:
-        settings, plan, host_plans = self.plan()
+        settings = check_settings(self._options)
+        hosts = [self._hosts.settings(name) for name in self._hosts.names(settings.group)]
+        plan = self._plan(settings, hosts, Deployed())
+        if self._expected and (different := rank_differences(self._expected, plan.table)):
+            raise UsageError(f"the hosts are not what they were in that run: {'; '.join(different)}")
+        # Now, so that what cannot work is told before anything is started.
+        connect = {name: self._hosts.channel(name, plan.specs[name]["python"]) for name in plan.table.hosts}
+        deploy = self._deploy(settings, hosts, plan)
         run_dir = self._make_run_dir(settings)
         limits = Limits(settings.grace, settings.lease, settings.connect_timeout, settings.timeout)
         declared = frozenset().union(*(rank["env"] for spec in plan.specs.values() for rank in spec["ranks"]))
-        gang = Gang(self.job, Policy(plan.table, limits, time.monotonic(), declared), host_plans, [run_dir], self._control)
+        gang = Gang(self.job, Policy(plan.table, limits, time.monotonic(), declared), [run_dir], self._control)
         started = time.monotonic()
-        sink = self._sink(settings, plan, gang)
+        sink = self._sink(settings, gang.wake, {rank.rank: rank.host for rank in plan.table.ranks})
         gang.add_sink(sink)
         try:
-            gang.run()
+            gang.start()
+            specs, outcome = plan.specs, Outcome()
+            if deploy:
+                outcome = bring(deploy, gang, self._control)
+                specs = self._plan(settings, hosts, outcome.deployed).specs
+                if outcome.problems:
+                    specs = {host: without_deployed(spec, outcome.deployed) for host, spec in specs.items()}
+            run_dir.write("job.json", self._record(settings, hosts, outcome, deploy))
+            if gang.policy.phase != FINISHED:
+                gang.run({name: HostPlan(connect[name], specs[name]) for name in plan.table.hosts})
+            else:
+                gang.end()
             result = summary(gang.policy, run_dir.path, time.monotonic() - started)
             if run_dir.failed:
                 gang.report("warning", text=f"the record in {run_dir.path} is not complete: {run_dir.failed.strerror}")
@@ -107,54 +74,42 @@ class Launch:
             run_dir.close()
         return result
 
-    # -- hosts
+    def _plan(self, settings: JobSettings, hosts: Sequence[HostSettings], deployed: Deployed) -> JobPlan:
+        return plan_job(
+            self.job,
+            settings,
+            hosts,
+            self._places(hosts),
+            default_python=self._default_python,
+            default_cwd=self._default_cwd,
+            terminal=self._terminal_size(),
+            deployed=deployed,
+        )
 
-    def _host_names(self, group: str) -> list[str]:
-        members = self._task_vars.get("groups", {}).get(group)
-        if not members:
-            known = ", ".join(sorted(self._task_vars.get("groups", {})))
-            where = ", ".join(inventory_sources(self._hostvars)) or "no inventory is given"
-            raise UsageError(f"inventory {where}: group {group!r} has no hosts; the groups are: {known}")
-        chosen = set(self._task_vars.get("ansible_play_hosts_all") or members)
-        # A play for localhost drives the group as a whole; a play for the group honours --limit.
-        inside = [name for name in members if name in chosen]
-        return inside or list(members)
+    def _record(self, settings: JobSettings, hosts: Sequence[HostSettings], outcome: Outcome, deploy: Deploy | None) -> dict[str, Any]:
+        return job_record(
+            settings,
+            self._plan(settings, hosts, outcome.deployed),
+            inventory=self._inventory or {"paths": self._hosts.sources},
+            deployed={
+                **asdict(outcome.deployed),
+                "project_digest": outcome.deployed.project_digest or project_digest(wanted_project(settings)),
+                "lock_sha256": deploy.lock_sha256 if deploy else "",
+            },
+            command=self._command,
+            versions={"mlxlaunch": VERSION, "ansible-core": ansible_version, "python": platform.python_version()},
+        )
 
-    def _host_settings(self, name: str) -> HostSettings:
-        check_host_name(name, "inventory")
-        variables = self._hostvars[name]
-        env: dict[str, str] = {}
-        for layer in layered_env(self._hostvars, self._templar, name):
-            if not isinstance(layer, Mapping):
-                raise UsageError(f"{name}: mlx_env: want a mapping of names to values")
-            env |= check_env(layer, f"{name}: mlx_env")
-        local = variables.get("ansible_connection") in ("local", "ansible.builtin.local")
-        return host_settings(name, variables, env | dict(self._options.get("env") or {}), local)
-
-    def _places(self, hosts: Sequence[HostSettings]) -> list[tuple[str, tuple[str, ...]]]:
-        if not self._hostfile:
-            return places(hosts, resolve_ipv4)
-        known = {host.name: host for host in hosts}
-        found = []
-        for entry in hostfile_from_data(self._hostfile).entries:
-            if entry.ssh not in known:
-                raise UsageError(f"hostfile: {entry.ssh} is not in the inventory")
-            found += places([known[entry.ssh]], resolve_ipv4)[:1] if not entry.ips else [(entry.ssh, entry.ips)]
-        return found
-
-    def _host_plan(self, name: str, spec: Mapping[str, Any]) -> HostPlan:
-        variables = self._hostvars[name]
-        own = variables.get("ansible_python_interpreter") or ""
-        pythons = [python for python in (own if own.startswith("/") else "", spec["python"]) if python]
-        command = host_command(pythons)
-
-        def connect(fresh: bool) -> Sequence[str]:
-            return self._connector.argv(name, variables, command, fresh=fresh)
-
-        argv = connect(False)  # now, so that what cannot work is told before anything is started
-        return HostPlan(lambda fresh: connect(True) if fresh else argv, spec)
-
-    # -- sinks
+    def _deploy(self, settings: JobSettings, hosts: Sequence[HostSettings], plan: JobPlan) -> Deploy | None:
+        """Return what has to be done before the launch, None when nothing has to."""
+        here = all(host.local for host in hosts)
+        if not settings.sync or (here and not settings.environment):
+            return None
+        project = None if here else wanted_project(settings)
+        if not project and not settings.environment:
+            return None
+        access = {host.name: self._hosts.access(host, settings) for host in hosts if host.name in plan.table.hosts}
+        return Deploy(settings, project, access)
 
     def _make_run_dir(self, settings: JobSettings) -> RunDir:
         base = Path(settings.log_dir).expanduser() if settings.log_dir else default_log_dir()
@@ -163,32 +118,25 @@ class Launch:
         except OSError as exc:
             raise UsageError(f"--log-dir {base}: cannot make the run directory: {exc.strerror}") from None
 
-    def _sink(self, settings: JobSettings, plan: JobPlan, gang: Gang) -> Sink:
-        if self._control:
-            return SocketSink(self._control.socket, gang.wake)
-        host_of = {rank.rank: rank.host for rank in plan.table.ranks}
-        fds = _terminal.descriptors()
-        colours = [_terminal.wants_colour(fd) for fd in fds] if fds else [False, False]
-        prefix = make_prefix(host_of, colours[0]) if settings.prefix else None
-        describe = Describer(colours[1], settings.verbose)
-        if fds:
-            return TerminalSink(fds, describe, prefix, gang.wake)
-        return DisplaySink(self._show, describe, prefix, whole_lines=_terminal.under_runner())
 
-    def _terminal_size(self) -> tuple[int, int] | None:
-        if self._terminal:
-            return int(self._terminal[0]), int(self._terminal[1])
-        fds = _terminal.descriptors()
-        if fds and os.isatty(fds[0]):
-            size = os.get_terminal_size(fds[0])
-            return size.columns, size.lines
-        return None
+def without_deployed(spec: Mapping[str, Any], deployed: Deployed) -> dict[str, Any]:
+    """Return a host's part of a launch that will not happen, to be looked at for what else is wrong there."""
+    missing = {"script": ""} if deployed.project else {}
+    return {**spec, "hold": [], **missing, **({"python": ""} if deployed.environment else {})}
 
 
-def resolve_ipv4(name: str) -> list[str]:
-    """Return the IPv4 addresses of a name."""
-    found = socket.getaddrinfo(name, None, socket.AF_INET, socket.SOCK_STREAM)
-    return [str(item[4][0]) for item in found]
+def bring(deploy: Deploy, gang: Gang, control: Control | None) -> Outcome:
+    """Deploy before the launch; what keeps it from happening is then in the gang's policy."""
+    with Interruption(deploy.stop, control) as interruption:
+        try:
+            outcome = deploy.run(gang.report)
+        except Cancelled:
+            outcome = Outcome()
+    if interruption.cause:
+        gang.policy.stop(interruption.cause, time.monotonic())
+    elif outcome.problems:
+        gang.policy.refuse(outcome.problems, time.monotonic())
+    return outcome
 
 
 def summary(policy: Policy, run_dir: Path, duration: float) -> dict[str, Any]:

@@ -19,11 +19,12 @@ class LineMerger:
         prefix: gives the bytes to put before each line of a source; None for none.
         hold: seconds without any news after which lines wait no longer for another source's newline. While there is
             news they wait four times as long: when much is under way, that newline most likely is, too.
+            Time in which the place itself takes nothing does not count, if `postpone` is told of it.
     """
 
     def __init__(self, prefix: Callable[[Hashable], bytes] | None = None, hold: float = 0.25) -> None:
         self._prefix = prefix
-        self._hold = hold
+        self.hold = hold
         self._owner: Hashable | None = None
         self._waiting: dict[Hashable, bytearray] = {}
         self._since = 0.0
@@ -31,11 +32,12 @@ class LineMerger:
 
     def feed(self, source: Hashable, data: bytes, now: float) -> bytes:
         """Take bytes of a source; return what is to be written now, perhaps nothing."""
-        out = self.tick(now)
+        # Whoever owns the line is heard first: its newline may be what all are waiting for.
+        out = b"" if source == self._owner else self.tick(now)
         if data:
             self._news = now
             out += self._take(source, data, now)
-        return out
+        return out + self.tick(now)
 
     def _take(self, source: Hashable, data: bytes, now: float) -> bytes:
         if self._owner not in (None, source):
@@ -62,13 +64,23 @@ class LineMerger:
 
     def deadline(self) -> float | None:
         """Return when to call `tick`, or None when nothing waits."""
-        return min(self._news + self._hold, self._since + 4 * self._hold) if self._waiting else None
+        return min(self._news + self.hold, self._since + 4 * self.hold) if self._waiting else None
+
+    def postpone(self, seconds: float) -> None:
+        """Leave so many seconds, the last ones, out of account: nobody could have read what comes after the line."""
+        self._since += seconds
+        self._news += seconds
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that wait for the end of another source's line."""
+        return sum(map(len, self._waiting.values()))
 
     def finish(self) -> bytes:
         """Return all that is left; nothing more will come."""
         out = b""
         while self._waiting:
-            out += self.tick(self._since + 4 * self._hold)
+            out += self.tick(self._since + 4 * self.hold)
         return out
 
     def _release(self, now: float) -> bytes:

@@ -18,6 +18,37 @@ from ._settings import JobSettings, check_slots
 Resolve = Callable[[str], list[str]]
 
 
+@dataclass
+class Deployed:
+    """What was brought to the hosts; the same on every one.
+
+    Attributes:
+        root: directory for all of it.
+        environment: directory of the Python environment, or empty.
+        environment_digest: proof that it is the same everywhere.
+        project: directory of the project, or empty.
+        project_digest: proof that it is the same everywhere.
+        script: path of the script, or empty.
+    """
+
+    root: str = ""
+    environment: str = ""
+    environment_digest: str = ""
+    project: str = ""
+    project_digest: str = ""
+    script: str = ""
+
+    @property
+    def python(self) -> str:
+        """Path of the environment's Python, or empty."""
+        return f"{self.environment}/bin/python" if self.environment else ""
+
+    @property
+    def held(self) -> list[str]:
+        """Directories that have to stay while a job runs."""
+        return [path for path in (self.environment, self.project) if path]
+
+
 @dataclass(frozen=True)
 class HostSettings:
     """What is set for one host: its inventory name, the name to reach it by, and its part of the settings."""
@@ -106,6 +137,7 @@ def plan_job(
     default_python: str,
     default_cwd: str,
     terminal: tuple[int, int] | None = None,
+    deployed: Deployed | None = None,
 ) -> JobPlan:
     """Return the plan of a job.
 
@@ -116,23 +148,28 @@ def plan_job(
         rank_places: (host, addresses) per rank.
         default_python, default_cwd: for hosts that name none.
         terminal: (columns, lines), when known.
+        deployed: what was brought to the hosts: where it has something, that counts.
     """
+    deployed = deployed or Deployed()
+    script = deployed.script or settings.script
     table = build_rank_table(rank_places, settings.starting_port, settings.connections_per_ip)
     by_name = {host.name: host for host in hosts}
     specs = {}
     for index, name in enumerate(table.hosts):
         host = by_name[name]
-        python = settings.python or host.python or default_python
-        argv = list(settings.command) or [python, settings.script, *settings.args]
+        python = deployed.python or settings.python or host.python or default_python
+        argv = list(settings.command) or [python, script, *settings.args]
         ranks = table.of_host(name)
         specs[name] = {
             "job": job,
             "index": index,
             "python": "" if settings.command else python,
-            "script": settings.script,
+            "script": script,
             "command": settings.command[0] if settings.command else "",
             "cwd": settings.cwd,
-            "default_cwd": default_cwd,
+            # With its directory around it, a script expects to be run there.
+            "default_cwd": deployed.project if settings.project_dir else default_cwd,
+            "hold": deployed.held,
             "addresses": sorted({ip for rank in ranks for ip in rank.ips}) if table.world_size > 1 else [],
             "listen": [address for rank in ranks for address in rank.listen] if table.world_size > 1 else [],
             "grace": settings.grace,

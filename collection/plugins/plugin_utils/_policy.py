@@ -149,6 +149,13 @@ class Policy:
         self._next_word = now + PATIENCE
         self._actions: list[Action] = []
 
+    def begin(self, now: float) -> None:
+        """The channels are about to be opened."""
+        for state in self.hosts.values():
+            state.heard, state.deadline = now, now + self.limits.connect
+        self._next_ping = now + self.limits.lease / 3
+        self._next_word = now + PATIENCE
+
     def take(self) -> list[Action]:
         """Return the actions to carry out since the last call."""
         actions, self._actions = self._actions, []
@@ -174,6 +181,16 @@ class Policy:
         state.state, state.problems = H_REFUSED, list(problems)
         self._report("host_refused", host, problems=list(problems))
         self._maybe_go(now)
+
+    def refuse(self, problems: Mapping[str, list[str]], now: float) -> None:
+        """Hosts cannot be made ready: what they need could not be brought to them. The others are still asked."""
+        for host, found in problems.items():
+            self.on_refused(host, found, now)
+
+    @property
+    def opening(self) -> list[str]:
+        """Hosts that have not said yet whether they are ready."""
+        return [host for host, state in self.hosts.items() if state.state == H_OPENING]
 
     def on_started(self, rank: int, pid: int) -> None:
         """A rank's process exists."""

@@ -19,6 +19,7 @@ from ._backends import check_backend, check_env
 from ._errors import UsageError
 
 RUN, HOST = "run", "host"
+COPY = "copy"  # as the environment: the one that launches
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Setting:
 
 
 SETTINGS = (
-    Setting("script", "str", "", "Script to run on every rank, by its path on the hosts."),
+    Setting("script", "str", "", "Script to run on every rank: one that is here, or else by its path on the hosts."),
     Setting("args", "list", (), "Arguments for the script."),
     Setting("command", "list", (), "Any command to run in place of Python and a script."),
     Setting("group", "str", "mlx", "Inventory group whose hosts run the ranks, in inventory order.", ("--group",), metavar="NAME"),
@@ -75,7 +76,8 @@ SETTINGS = (
         "python",
         "str",
         "",
-        "Python that runs the script, by its path on the hosts. Default: the path of the Python that launches.",
+        "Python that runs the script, by its path on the hosts; with an environment, the one it is made with, by path or version. "
+        "Default: the path of the Python that launches.",
         ("--python",),
         HOST,
         metavar="PATH",
@@ -107,6 +109,42 @@ SETTINGS = (
         ("--log-dir",),
         metavar="DIR",
     ),
+    Setting("sync", "bool", True, "Bring script and environment to the hosts first, where they are not there yet.", ("--no-sync",)),
+    Setting(
+        "project_dir",
+        "path",
+        "",
+        "Directory that goes to the hosts with the script in it; what .gitignore names stays. Default: the script alone.",
+        ("--project-dir",),
+        metavar="DIR",
+    ),
+    Setting("exclude", "list", (), "Patterns, as in .gitignore, of what else stays here.", ("--exclude",), metavar="PATTERN"),
+    Setting(
+        "environment",
+        "path",
+        "",
+        "Python environment to make on the hosts: a lock file with hashes, or `copy` for the one that launches. Default: none, see python.",
+        ("--environment",),
+        metavar="LOCK",
+    ),
+    Setting(
+        "wheelhouse",
+        "path",
+        "",
+        "Directory here that is filled with the wheels of the lock and sent, for hosts that reach no index.",
+        ("--wheelhouse",),
+        metavar="DIR",
+    ),
+    Setting("index_url", "str", "", "Package index. Default: what uv or pip is configured to use.", ("--index-url",), metavar="URL"),
+    Setting(
+        "root",
+        "str",
+        "",
+        "Directory on the hosts for all that is deployed. Default: /Users/Shared/mlxlaunch if all hosts are Macs, else /opt/mlxlaunch.",
+        ("--root",),
+        metavar="DIR",
+    ),
+    Setting("keep", "int", 2, "Earlier environments and project versions that stay on the hosts.", ("--keep",), metavar="N"),
     Setting("ips", "list", (), "IPv4 addresses the host's ranks listen on. Default: ansible_host, or what its name resolves to.", (), HOST),
     Setting("slots", "int", 1, "Ranks on the host.", (), HOST),
 )
@@ -135,13 +173,22 @@ class JobSettings:
     connect_timeout: float = 30.0
     timeout: float = 0.0
     log_dir: str = ""
+    sync: bool = True
+    project_dir: str = ""
+    exclude: tuple[str, ...] = ()
+    environment: str = ""
+    wheelhouse: str = ""
+    index_url: str = ""
+    root: str = ""
+    keep: int = 2
 
 
-def check_settings(given: Mapping[str, Any]) -> JobSettings:
+def check_settings(given: Mapping[str, Any], *, job: bool = True) -> JobSettings:
     """Return checked settings; what is not given has its default.
 
     Args:
         given: by name, as Python, YAML or a command line delivers them.
+        job: they are for a job, which needs something to run.
 
     Raises:
         UsageError: naming the setting, its value and what is wanted.
@@ -153,7 +200,7 @@ def check_settings(given: Mapping[str, Any]) -> JobSettings:
     checked = JobSettings(**values)
     if checked.command and not checked.command[0]:
         raise UsageError("the command is an empty word")
-    if bool(checked.script) == bool(checked.command):
+    if (job or (checked.script and checked.command)) and bool(checked.script) == bool(checked.command):
         raise UsageError("want a script, or a command, and not both" if checked.script else "no script is given")
     check_backend(checked.backend)
     _check_ranges(checked)
@@ -165,6 +212,10 @@ def _check_ranges(settings: JobSettings) -> None:
         raise UsageError(f"--starting-port {settings.starting_port}: a port is a number from 1 to 65535")
     if settings.connections_per_ip < 1:
         raise UsageError(f"--connections-per-ip {settings.connections_per_ip}: want 1 or more")
+    if settings.keep < 0:
+        raise UsageError(f"--keep {settings.keep}: want 0 or more")
+    if settings.root and not settings.root.startswith("/"):
+        raise UsageError(f"--root {settings.root}: want an absolute path; it is the same on every host")
     for name in ("grace", "timeout"):
         if getattr(settings, name) < 0:
             raise UsageError(f"--{name} {getattr(settings, name):g}: want 0 or more seconds")

@@ -70,6 +70,8 @@ class Writer:
         self._queue: deque[bytes] = deque()
         self._ready = threading.Condition()
         self._closing = False
+        self._behind_since = 0.0
+        self._behind = 0.0
         self.size = 0
         self.broken = False
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -80,9 +82,19 @@ class Writer:
         if not data or self.broken:
             return
         with self._ready:
+            if not self.size:
+                self._behind_since = time.monotonic()
             self._queue.append(data)
             self.size += len(data)
             self._ready.notify()
+
+    def behind(self) -> float:
+        """Return for how many seconds since the last call there was something its reader had not taken."""
+        with self._ready:
+            now = time.monotonic()
+            seconds = self._behind + (now - self._behind_since if self.size else 0.0)
+            self._behind, self._behind_since = 0.0, now
+            return seconds
 
     def close(self, patience: float = 60.0) -> None:
         """Write what is queued, waiting up to `patience` seconds for a reader that takes nothing."""
@@ -109,6 +121,8 @@ class Writer:
                 if self.broken:
                     self._queue.clear()
                     self.size = 0
+                if not self.size:
+                    self._behind += time.monotonic() - self._behind_since
             self._wake()
             if self.broken:
                 return
@@ -131,6 +145,9 @@ def _write_all(fd: int, data: bytes) -> None:
 class TerminalSink:
     """The launching process's own standard output and error.
 
+    A line is broken for another that has waited, but not while the reader is behind: nobody would see the other any
+    sooner, and output, with it the rest of the line, stays on the hosts as long.
+
     Args:
         fds: (stdout, stderr).
         describe: gives the text to print on stderr for an event, or None.
@@ -148,8 +165,7 @@ class TerminalSink:
         self._describe = describe
         # One place on a terminal, two when they are redirected apart: only what is seen side by side is put in order.
         places = fds[:1] if _same_place(*fds) else fds
-        self._writers = [Writer(partial(_write_all, fd), wake) for fd in places]
-        self._mergers = [LineMerger(prefix) for _place in places]
+        self._places = [(Writer(partial(_write_all, fd), wake), LineMerger(prefix)) for fd in places]
 
     def event(self, event: dict[str, Any]) -> None:
         text = self._describe(event)
@@ -161,26 +177,36 @@ class TerminalSink:
         self._feed(at, (event["rank"], at), data)
 
     def _feed(self, at: int, source: Any, data: bytes) -> None:
-        place = min(at, len(self._writers) - 1)
-        self._writers[place].put(self._mergers[place].feed(source, data, time.monotonic()))
+        writer, merger = self._places[min(at, len(self._places) - 1)]
+        merger.postpone(writer.behind())
+        writer.put(merger.feed(source, data, time.monotonic()))
 
     def tick(self, now: float) -> None:
-        for writer, merger in zip(self._writers, self._mergers, strict=True):
+        for writer, merger in self._places:
+            merger.postpone(writer.behind())
             writer.put(merger.tick(now))
 
     def deadline(self) -> float | None:
-        return min((at for at in (merger.deadline() for merger in self._mergers) if at is not None), default=None)
+        times = []
+        for writer, merger in self._places:
+            merger.postpone(writer.behind())
+            due = merger.deadline()
+            if due is not None:
+                # It moves on as long as the reader is behind; there is no use in running after it.
+                times.append(max(due, time.monotonic() + merger.hold) if writer.size else due)
+        return min(times, default=None)
 
     @property
     def backlog(self) -> int:
-        return sum(writer.size for writer in self._writers)
+        # What waits for the end of a line may do so for as long as the reader is behind; it must not grow all that time.
+        return sum(writer.size + merger.waiting for writer, merger in self._places if writer.size)
 
     @property
     def broken(self) -> bool:
-        return any(writer.broken for writer in self._writers)
+        return any(writer.broken for writer, _merger in self._places)
 
     def close(self) -> None:
-        for writer, merger in zip(self._writers, self._mergers, strict=True):
+        for writer, merger in self._places:
             writer.put(merger.finish())
             writer.close()
 
@@ -232,7 +258,9 @@ class DisplaySink:
             data, self._line = split_lines(self._line + data)
         text = self._decoder.decode(data, final)
         if text:
+            began = time.monotonic()
             self._show(text, newline=False)
+            self._merger.postpone(time.monotonic() - began)
 
     def tick(self, now: float) -> None:
         self._put(self._merger.tick(now))
@@ -298,6 +326,15 @@ class RunDir:
         self._logs: dict[tuple[int, str], int] = {}
         self._events = os.open(path / "events.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_EXCL, 0o600)
         self.failed: OSError | None = None
+
+    def write(self, name: str, content: Mapping[str, Any]) -> None:
+        """Add a JSON file."""
+        try:
+            fd = os.open(self.path / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(fd, "w", encoding="utf-8", errors="backslashreplace") as out:
+                json.dump(content, out, indent=1, ensure_ascii=False)
+        except OSError as exc:
+            self.failed = self.failed or exc
 
     def event(self, event: dict[str, Any]) -> None:
         if event["event"] == "rank_started":
