@@ -54,7 +54,7 @@ def main() -> int:
     """Run the job and return its exit status."""
     inventory, script, *args = sys.argv[1:]
     watcher = Watcher()
-    result = run_job(Path(inventory), script, args=args, on_event=watcher)
+    result = run_job(Path(inventory), script, args=args, sync=False, on_event=watcher)
     watcher.tell()
     return result.returncode
 

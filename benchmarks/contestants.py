@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +28,8 @@ class Job:
 
     Attributes:
         hosts: in rank order.
-        script: path on the hosts, which see the checkout at its place.
+        script: path on the hosts, which see the checkout at its place. Ours do not look whether it is to be brought
+            there, as the others do not; benchmarks/deploy.py has that.
         args: for the script.
         grace: seconds between TERM and KILL, for launchers that have such a thing.
     """
@@ -71,15 +72,24 @@ def _plain_ssh(_bed: Bed, job: Job, sockets: Path) -> list[str]:
 
 def _playbook(bed: Bed, job: Job, _sockets: Path) -> list[str]:
     variables = {"mlx_script": str(job.script), "mlx_args": list(job.args), "mlx_python": sys.executable, "mlx_grace": job.grace}
-    inventory = ["-i", str(bed.inventory(job.hosts))]
-    return [str(BIN / "ansible-playbook"), *inventory, str(CHECKOUT / "playbooks" / "launch.yml"), "-e", json.dumps(variables)]
+    return playbook(bed, job.hosts, "launch", variables | {"mlx_sync": False})
+
+
+def playbook(bed: Bed, hosts: Sequence[Host], name: str, variables: Mapping[str, object]) -> list[str]:
+    """Return the command line of one of the project's playbooks."""
+    inventory = ["-i", str(bed.inventory(hosts))]
+    return [str(BIN / "ansible-playbook"), *inventory, str(CHECKOUT / "playbooks" / f"{name}.yml"), "-e", json.dumps(variables)]
 
 
 def _command(bed: Bed, job: Job, _sockets: Path) -> list[str]:
+    options = ["-i", str(bed.inventory(job.hosts)), "--grace", f"{job.grace:g}", "--no-sync"]
+    return [*mlxlaunch(), "run", *options, str(job.script), *job.args]
+
+
+def mlxlaunch() -> list[str]:
+    """Return the command, as it is installed."""
     installed = BIN / "mlxlaunch"
-    program = [str(installed)] if installed.exists() else [sys.executable, "-m", "mlxlaunch_ansible.cli"]
-    options = ["-i", str(bed.inventory(job.hosts)), "--grace", f"{job.grace:g}"]
-    return [*program, "run", *options, str(job.script), *job.args]
+    return [str(installed)] if installed.exists() else [sys.executable, "-m", "mlxlaunch_ansible.cli"]
 
 
 def _run_job(bed: Bed, job: Job, _sockets: Path) -> list[str]:

@@ -14,7 +14,10 @@ from .targets import Verdict, figure, verdicts
 _INTRO = """\
 The ratio is to mlx.launch, both as medians, measured in turns in one run. The hosts, with their sshd, and the launchers
 share this machine's cores. mlx.launch has no warm start, so a warm start too is compared with its one figure. Processor
-time is that of all processes on the controller, ssh and ssh masters included."""
+time is that of all processes on the controller, ssh and ssh masters included. What a deploy is compared with stands
+beside the figure; raw rsync goes to all hosts at once."""
+
+_HEAD = ("", "what", "who", "median", "mlx.launch, or", "plain ssh", "ratio", "target")
 
 
 def markdown(facts: Mapping[str, str], results: Results, when: str) -> str:
@@ -26,7 +29,7 @@ def markdown(facts: Mapping[str, str], results: Results, when: str) -> str:
         " · ".join(f"{name} {value}" for name, value in facts.items()),
         _INTRO,
         f"## Targets: {met} of {len(judged)} met",
-        _table(("", "what", "who", "median", "mlx.launch", "plain ssh", "ratio", "target"), [_verdict_row(verdict) for verdict in judged]),
+        _table(_HEAD, [_verdict_row(verdict) for verdict in judged]),
         "## All figures",
         _table(("what", "hosts", "who", "median", "min", "max", "n", ""), _series_rows(results)),
     ]

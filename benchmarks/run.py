@@ -16,7 +16,7 @@ from typing import Any
 
 from tests.lab import LabError
 
-from . import death, flood, latency, launch, quiet
+from . import death, deploy, flood, latency, launch, quiet
 from .bed import Bed, make_bed
 from .machine import facts
 from .measure import Results
@@ -30,8 +30,9 @@ class Effort:
     """How much to measure: rounds, seconds after which no new round begins, sizes.
 
     Attributes:
-        launches: number of hosts to number of rounds.
+        launches, deploys: number of hosts to number of rounds.
         flood_bytes, memory_bytes: what one rank writes.
+        big_file_bytes: a file that is deployed.
         quiet_seconds, tick_seconds: how long to watch.
     """
 
@@ -43,10 +44,14 @@ class Effort:
     memory_bytes: int
     quiet_seconds: float
     tick_seconds: float
+    deploys: dict[int, int]
+    deploy_seconds: float
+    big_file_bytes: int
 
 
-FULL = Effort({4: 5, 16: 3, 32: 3}, 170, 3, 40, 256_000_000, 1_000_000_000, 10, 4)
-QUICK = Effort({4: 2}, 30, 1, 20, 64_000_000, 256_000_000, 3, 2)
+FULL = Effort({4: 5, 16: 3, 32: 3}, 170, 3, 40, 256_000_000, 1_000_000_000, 10, 4, {4: 5, 16: 3}, 150, 500_000_000)
+QUICK = Effort({4: 2}, 30, 1, 20, 64_000_000, 256_000_000, 3, 2, {4: 2}, 30, 200_000_000)
+_SMALL_FILE = 5_000_000
 
 Test = Callable[[Bed, Results, Effort], None]
 TESTS: dict[str, Test] = {
@@ -56,6 +61,12 @@ TESTS: dict[str, Test] = {
     "memory": lambda bed, results, effort: flood.measure_memory(bed, results, size=effort.memory_bytes),
     "quiet": lambda bed, results, effort: quiet.measure(bed, results, length=effort.quiet_seconds),
     "death": lambda bed, results, effort: death.measure(bed, results, effort.rounds, effort.test_seconds),
+    "deploy": lambda bed, results, effort: deploy.measure(bed, results, effort.deploys, effort.deploy_seconds),
+    "first-deploy": lambda bed, results, effort: deploy.measure_first(
+        bed, results, max(effort.deploys), effort.rounds, effort.deploy_seconds
+    ),
+    "run": lambda bed, results, effort: deploy.measure_run(bed, results, effort.deploys[deploy.RUN_HOSTS], effort.test_seconds),
+    "deploy-memory": lambda bed, results, effort: deploy.measure_memory(bed, results, small=_SMALL_FILE, big=effort.big_file_bytes),
 }
 
 
@@ -68,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     machine, when = facts(), datetime.now(UTC)
     try:
-        with make_bed(max(effort.launches)) as bed:
+        with make_bed(max(*effort.launches, *effort.deploys)) as bed:
             for name in options.only or TESTS:
                 _run_test(name, bed, results, effort)
             results.problems += [f"left running on {host}" for host in bed.lab.leftovers()]

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from . import death, flood, latency, launch, quiet
+from . import death, deploy, flood, latency, launch, quiet
 from .contestants import COMMAND, MLX_LAUNCH, PLAIN_SSH, PLAYBOOK, RUN_JOB
 from .measure import COLD, WARM, Results, Series
 
@@ -19,6 +19,10 @@ _QUIET_PERCENT = 1.0
 _DEATH_SECONDS = {death.HONOUR: 0.3, death.IGNORE: death.GRACE + 0.5}
 # Memory counts as flat up to this: allocators round, and a sample is a moment.
 _FLAT_RATIO = 1.1
+_DEPLOY_SECONDS = {4: 1.5, 16: 3.0}
+_CHANGED_RATIO = 1.5  # to raw rsync and the start of Ansible
+_FIRST_RATIO = 1.3  # to raw rsync
+_SYNC_SECONDS = 0.3  # more than without
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,11 @@ def verdicts(results: Results) -> list[Verdict]:
         *_memory(results),
         *_quiet(results),
         *_deaths(results),
+        *_deploys(results),
+        *_changed(results),
+        *_first(results),
+        *_synced(results),
+        *_deploy_memory(results),
     ]
 
 
@@ -121,6 +130,57 @@ def _deaths(results: Results) -> Iterator[Verdict]:
             what = f"{death.DEATH}, the others {manner} TERM" + (f", grace {death.GRACE:g} s" if manner == death.IGNORE else "")
             ours, theirs = (results.get(death.DEATH, who, death.HOSTS, manner) for who in (name, MLX_LAUNCH))
             yield from _below(what, ours, theirs, None, bound)
+
+
+def _deploys(results: Results) -> Iterator[Verdict]:
+    for hosts, bound in _DEPLOY_SECONDS.items():
+        for state in (COLD, WARM):
+            for name in (deploy.COMMAND, deploy.PLAYBOOK):
+                ours = results.get(deploy.UNCHANGED, name, hosts, state)
+                yield from _below(f"{deploy.UNCHANGED}, {hosts} hosts, {state}", ours, None, None, bound)
+
+
+def _changed(results: Results) -> Iterator[Verdict]:
+    for hosts in _DEPLOY_SECONDS:
+        for state in (COLD, WARM):
+            rsync, empty = (results.get(deploy.CHANGED, name, hosts, state) for name in (deploy.RSYNC, deploy.EMPTY))
+            for name in (deploy.COMMAND, deploy.PLAYBOOK):
+                if rsync and empty and (ours := results.get(deploy.CHANGED, name, hosts, state)):
+                    base = rsync.median + empty.median
+                    what, theirs = f"{deploy.CHANGED}, {hosts} hosts, {state}", f"{figure(base, 's')} rsync and empty playbook"
+                    yield _ratio(what, ours, theirs, base, _CHANGED_RATIO)
+
+
+def _first(results: Results) -> Iterator[Verdict]:
+    for hosts in _DEPLOY_SECONDS:
+        rsync = results.get(deploy.FIRST, deploy.RSYNC, hosts)
+        for name in (deploy.COMMAND, deploy.PLAYBOOK):
+            if rsync and (ours := results.get(deploy.FIRST, name, hosts)):
+                yield _ratio(f"{deploy.FIRST}, {hosts} hosts", ours, f"{_median(rsync)} rsync", rsync.median, _FIRST_RATIO)
+
+
+def _synced(results: Results) -> Iterator[Verdict]:
+    for state in (COLD, WARM):
+        without = results.get(deploy.RUN, deploy.NO_SYNC, deploy.RUN_HOSTS, state)
+        for variant in (deploy.ALONE, deploy.PROJECT):
+            ours = results.get(deploy.RUN, deploy.SYNC, deploy.RUN_HOSTS, f"{variant}, {state}")
+            if ours and without:
+                more = ours.median - without.median
+                what, target = f"{deploy.RUN}, {variant}, {state}: {more:+.2f} s", f"<= +{_SYNC_SECONDS} s"
+                yield Verdict(
+                    what, ours.contestant, _median(ours), f"{_median(without)} --no-sync", "", None, target, more <= _SYNC_SECONDS
+                )
+
+
+def _deploy_memory(results: Results) -> Iterator[Verdict]:
+    small, big = (results.get(deploy.MEMORY, deploy.COMMAND, 1, state) for state in (deploy.SMALL, deploy.BIG))
+    if small and big:
+        yield _ratio(f"{deploy.MEMORY}, {big.note.partition(';')[0]}", big, f"{_median(small)} small file", small.median, _FLAT_RATIO)
+
+
+def _ratio(what: str, ours: Series, theirs: str, base: float, bound: float) -> Verdict:
+    ratio = ours.median / base
+    return Verdict(what, ours.contestant, _median(ours), theirs, "", ratio, f"<= {bound}x", ratio <= bound)
 
 
 def _at_most(what: str, ours: Series | None, theirs: Series | None, ssh: Series | None, bound: float) -> Iterator[Verdict]:
