@@ -122,3 +122,15 @@ def test_the_task_s_result_tells_where_all_is(site: Site) -> None:
     assert site.hosts[1].path(result["script"]).read_text() == TELL
     assert result["project_digest"].startswith(Path(result["project"]).name)
     assert (result["returncode"], result["problems"]) == (0, {})
+
+
+def test_site_deploys_checks_and_launches(site: Site) -> None:
+    site.file("llm/train.py", "import os\nprint('rank', os.environ['MLX_RANK'], os.getcwd(), flush=True)\n")
+    inventory = site.inventory(2, ansible_python_interpreter=sys.executable)
+    variables = {"script": site.here / "llm/train.py", "project_dir": site.here / "llm", "hostfile_path": site.here / "hosts.json"}
+    done = site.playbook("site.yml", inventory=inventory, **variables)
+    assert done.returncode == 0, done.stdout + done.stderr
+    ranks = sorted(line for line in done.stdout.splitlines() if line.startswith("rank "))
+    (version,) = site.versions(site.hosts[0], "llm")
+    assert ranks == [f"rank {rank} {ROOT}/projects/llm/{version}" for rank in range(2)]
+    assert "all 2 hosts are ready" in done.stderr

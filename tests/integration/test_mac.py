@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.cluster import ALL_SUM, Cluster, right_sums, sums
+from tests.integration.cluster import ALL_SUM, MLXLAUNCH, Cluster, right_sums, sums
 from tests.lab import Lab
 
 FOUR = ["node1", "node2", "node3", "node4"]
@@ -138,3 +138,15 @@ def test_a_failing_rank_ends_the_others_and_their_children(cluster: Cluster) -> 
     assert done.returncode == 7
     assert "rank 2 on node3 exited with code 7" in done.stderr
     assert cluster.lab.leftovers() == {}
+
+
+# -- check
+
+
+def test_a_check_finds_hosts_ready_and_tells_what_they_are(cluster: Cluster) -> None:
+    inventory = cluster.inventory(FOUR[:2], ansible_python_interpreter=APPLE_PYTHON)
+    done = cluster._run([*MLXLAUNCH, "check", "-i", inventory, "--json", ALL_SUM])
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(done.stdout)
+    assert [(host["host"], host["status"]) for host in found["hosts"]] == [("node1", "ok"), ("node2", "ok")]
+    assert {(host["facts"]["system"]["name"], host["facts"]["system"]["chip"]) for host in found["hosts"]} == {("macOS", "Apple M3 Ultra")}

@@ -23,6 +23,7 @@ PYTHON = {
     "implementation": "cpython",
     "executable": "/opt/mlxlaunch/envs/k/bin/python",
     "machine": "arm64",
+    "platform": "darwin",
     "mlx": "0.32.4",
 }
 FOUND: dict[str, Any] = {

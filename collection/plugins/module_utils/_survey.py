@@ -31,6 +31,7 @@ print("PROBED " + json.dumps({
     "implementation": sys.implementation.name,
     "executable": sys.executable,
     "machine": os.uname().machine,
+    "platform": sys.platform,
     "mlx": mlx,
 }))
 """

@@ -23,9 +23,9 @@ from ansible.vars.plugins import get_vars_from_inventory_sources, get_vars_from_
 
 from ._errors import UsageError
 
+# Ansible's default. Its -C compresses, which slows down what a fast network carries, and no later or earlier option
+# takes it back (ssh(1) sets it whatever -o Compression says); whoever sets ssh_args gets what is set.
 _DEFAULT_SSH_ARGS = "-C -o ControlMaster=auto -o ControlPersist=60s"
-# Compression slows down what a fast network carries; ssh takes the first value it is given, so this stands first.
-_FASTER = ["-o", "Compression=no"]
 # A broken channel may have left a master connection that leads nowhere.
 _FRESH = ["-o", "ControlPath=none", "-o", "ControlMaster=no"]
 
@@ -89,9 +89,10 @@ class Connector:
         binary = connection.get_option("ssh_executable")
         built = connection._build_command(binary, "ssh", "-T", "-o", "BatchMode=yes", "--", address, command)
         words = [word.decode() if isinstance(word, bytes) else str(word) for word in built]
-        extra = _FASTER if connection.get_option("ssh_args") == _DEFAULT_SSH_ARGS else []
+        if connection.get_option("ssh_args") == _DEFAULT_SSH_ARGS:
+            words.remove("-C")
         at = words.index(binary) + 1
-        return words[:at] + extra + (_FRESH if fresh else []) + words[at:]
+        return words[:at] + (_FRESH if fresh else []) + words[at:]
 
     def _with_become(self, host: str, variables: Mapping[str, Any], command: str) -> str:
         wanted = variables.get("ansible_become")

@@ -164,7 +164,8 @@ def _python(survey: Survey, usual: Usual, _backend: str) -> Cell:
         cell.note(WARN, f"is {_version(survey)}, and {other} on most hosts")
     if other := usual.differs(survey, lambda one: _python_of(one)["path"]):
         cell.note(WARN, f"is {python['path']}, and {other} on most hosts; mlx.launch wants one path everywhere")
-    if survey.found["system"]["chip"].startswith("Apple") and python["machine"] != "arm64":
+    # Translated by Rosetta, it runs and finds no Metal.
+    if survey.found["system"]["chip"].startswith("Apple") and (python["platform"], python["machine"]) == ("darwin", "x86_64"):
         cell.note(FAIL, f"{python['path']} is built for {python['machine']}; MLX needs one for arm64")
     return cell
 
