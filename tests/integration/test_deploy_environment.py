@@ -104,7 +104,7 @@ def test_hosts_with_different_versions_are_named(site: Site) -> None:
 def other_pythons(site: Site) -> str:
     """Return the path of a Python on the hosts of another version than ours."""
     ours = ".".join(map(str, sys.version_info[:3]))
-    for path in ("/usr/bin/python3", *map(str, sorted(Path("/root/.pyenv/versions").glob("3.1*/bin/python3")))):
+    for path in ("/usr/bin/python3", *map(str, sorted((Path.home() / ".pyenv/versions").glob("3.1*/bin/python3")))):
         done = site.hosts[0].run([path, "-c", "import platform; print(platform.python_version())"])
         if done.returncode == 0 and done.stdout.strip() != ours:
             return path

@@ -38,10 +38,7 @@ class Bring(Task):
         deploy = self._deploy(settings, parts, {host.name: self._hosts.access(host, settings) for host in hosts})
         sink = self._sink(settings, lambda: None, {})
         started = time.monotonic()
-
-        def report(event: str, host: str | None = None, **details: Any) -> None:
-            sink.event({"event": event, "job": self.job, "time": time.time(), "host": host, "rank": None, **details})
-
+        report = self._reporter(sink)
         try:
             result = self._carry_out(deploy, report)
             result["duration"] = round(time.monotonic() - started, 3)

@@ -32,10 +32,7 @@ class Checking(Task):
         examination = self._examination(settings, hosts)
         sink = self._sink(settings, lambda: None, {})
         started = time.monotonic()
-
-        def report(event: str, host: str | None = None, **details: Any) -> None:
-            sink.event({"event": event, "job": self.job, "time": time.time(), "host": host, "rank": None, **details})
-
+        report = self._reporter(sink)
         try:
             result = self._carry_out(examination, settings, report)
             result["duration"] = round(time.monotonic() - started, 3)

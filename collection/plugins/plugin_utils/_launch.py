@@ -31,6 +31,7 @@ from ._task import Task
 from ._version import VERSION
 
 TAIL_LINES = 8
+Places = Sequence[tuple[str, tuple[str, ...]]]  # (host, addresses) per rank
 
 
 class Launch(Task):
@@ -39,7 +40,9 @@ class Launch(Task):
     def _run(self) -> dict[str, Any]:
         settings = check_settings(self._options)
         hosts = [self._hosts.settings(name) for name in self._hosts.names(settings.group)]
-        plan = self._plan(settings, hosts, Deployed())
+        # Once: a name may resolve to another address the next time, and the ranks' table is one.
+        rank_places = self._places(hosts)
+        plan = self._plan(settings, hosts, rank_places, Deployed())
         if self._expected and (different := rank_differences(self._expected, plan.table)):
             raise UsageError(f"the hosts are not what they were in that run: {'; '.join(different)}")
         # Now, so that what cannot work is told before anything is started.
@@ -54,13 +57,12 @@ class Launch(Task):
         gang.add_sink(sink)
         try:
             gang.start()
-            specs, outcome = plan.specs, Outcome()
-            if deploy:
-                outcome = bring(deploy, gang, self._control)
-                specs = self._plan(settings, hosts, outcome.deployed).specs
-                if outcome.problems:
-                    specs = {host: without_deployed(spec, outcome.deployed) for host, spec in specs.items()}
-            run_dir.write("job.json", self._record(settings, hosts, outcome, deploy))
+            outcome = bring(deploy, gang, self._control) if deploy else Outcome()
+            plan = self._plan(settings, hosts, rank_places, outcome.deployed) if deploy else plan
+            run_dir.write("job.json", self._record(settings, plan, outcome.deployed, deploy))
+            specs = plan.specs
+            if outcome.problems:
+                specs = {host: without_deployed(spec, outcome.deployed) for host, spec in specs.items()}
             if gang.policy.phase != FINISHED:
                 gang.run({name: HostPlan(connect[name], specs[name]) for name in plan.table.hosts})
             else:
@@ -74,26 +76,26 @@ class Launch(Task):
             run_dir.close()
         return result
 
-    def _plan(self, settings: JobSettings, hosts: Sequence[HostSettings], deployed: Deployed) -> JobPlan:
+    def _plan(self, settings: JobSettings, hosts: Sequence[HostSettings], rank_places: Places, deployed: Deployed) -> JobPlan:
         return plan_job(
             self.job,
             settings,
             hosts,
-            self._places(hosts),
+            rank_places,
             default_python=self._default_python,
             default_cwd=self._default_cwd,
             terminal=self._terminal_size(),
             deployed=deployed,
         )
 
-    def _record(self, settings: JobSettings, hosts: Sequence[HostSettings], outcome: Outcome, deploy: Deploy | None) -> dict[str, Any]:
+    def _record(self, settings: JobSettings, plan: JobPlan, deployed: Deployed, deploy: Deploy | None) -> dict[str, Any]:
         return job_record(
             settings,
-            self._plan(settings, hosts, outcome.deployed),
+            plan,
             inventory=self._inventory or {"paths": self._hosts.sources},
             deployed={
-                **asdict(outcome.deployed),
-                "project_digest": outcome.deployed.project_digest or project_digest(wanted_project(settings)),
+                **asdict(deployed),
+                "project_digest": deployed.project_digest or project_digest(wanted_project(settings)),
                 "lock_sha256": deploy.lock_sha256 if deploy else "",
             },
             command=self._command,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -90,6 +91,14 @@ class Task:
         if fds:
             return TerminalSink(fds, describe, prefix, wake)
         return DisplaySink(self._show, describe, prefix, whole_lines=_terminal.under_runner())
+
+    def _reporter(self, sink: Sink) -> Callable[..., None]:
+        """Return what tells an event (name, host, details) to a sink."""
+
+        def report(event: str, host: str | None = None, **details: Any) -> None:
+            sink.event({"event": event, "job": self.job, "time": time.time(), "host": host, "rank": None, **details})
+
+        return report
 
     def _terminal_size(self) -> tuple[int, int] | None:
         if self._terminal:

@@ -47,10 +47,7 @@ class WriteHostfile(Task):
         path = self._path()
         sink = self._sink(settings, lambda: None, {})
         started = time.monotonic()
-
-        def report(event: str, host: str | None = None, **details: Any) -> None:
-            sink.event({"event": event, "job": self.job, "time": time.time(), "host": host, "rank": None, **details})
-
+        report = self._reporter(sink)
         try:
             if path:
                 place.write_here(path)
