@@ -344,6 +344,9 @@ def start_job(  # noqa: PLR0913 - every setting has its name here, and only thre
     python: str | os.PathLike[str] | None = None,
     starting_port: int | None = None,
     connections_per_ip: int | None = None,
+    mpirun: str | os.PathLike[str] | None = None,
+    mpi_args: Sequence[str] | None = None,
+    mpi_agent: str | None = None,
     verbose: bool | None = None,
     grace: float | None = None,
     lease: float | None = None,
@@ -376,12 +379,15 @@ def start_job(  # noqa: PLR0913 - every setting has its name here, and only thre
         args: its arguments.
         command: any command instead of Python and a script.
         group: inventory group, `mlx`.
-        backend: `ring`.
+        backend: `ring` or `mpi`.
         env: variables for the ranks, over those of the inventory.
         cwd: working directory on the hosts.
         python: interpreter on the hosts; default the path of the one that runs this.
         starting_port: first port of the ring, 32323.
         connections_per_ip: connections between neighbours per address, 1.
+        mpirun: its path on the hosts; else beside the Python, Homebrew's or the system's.
+        mpi_args: arguments for it, each split as a shell splits words.
+        mpi_agent: how it reaches the other hosts: `channel`, through this side, or `ssh`.
         verbose: let the ring tell what it connects to.
         grace: seconds between TERM and KILL, 10.
         lease: seconds of silence after which a host is given up, 30.
@@ -413,6 +419,9 @@ def start_job(  # noqa: PLR0913 - every setting has its name here, and only thre
         "python": _path(python),
         "starting_port": starting_port,
         "connections_per_ip": connections_per_ip,
+        "mpirun": _path(mpirun),
+        "mpi_args": list(mpi_args) if mpi_args is not None else None,
+        "mpi_agent": mpi_agent,
         "verbose": verbose,
         "grace": grace,
         "lease": lease,

@@ -18,7 +18,9 @@ _PROGRAMS = {
     "ssh-keygen": "openssh-client",
     "sudo": "sudo",
 }
-#: The same for hosts that look like a Mac.
+#: What is not the lab's but that of the tests which run on it: another mpirun than that of the environment.
+_TESTS_PROGRAMS = {"mpirun": "openmpi-bin"}
+#: As _PROGRAMS, for hosts that look like a Mac.
 _MAC_PROGRAMS = {"zsh": "zsh", "rsync": "rsync"}
 #: Where such a host has what the lab needs and a Mac does not have in its PATH.
 BACK_DOOR = Path("/usr/libexec/mlxlab")
@@ -45,8 +47,8 @@ def missing() -> list[str]:
 
 
 def packages() -> list[str]:
-    """Debian packages a lab needs, sorted."""
-    return sorted({*_PROGRAMS.values(), *_MAC_PROGRAMS.values(), "faketime"})
+    """Debian packages a lab and what runs on it need, sorted."""
+    return sorted({*_PROGRAMS.values(), *_MAC_PROGRAMS.values(), *_TESTS_PROGRAMS.values(), "faketime"})
 
 
 def mac_lacks_programs() -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 import pytest
@@ -28,13 +29,23 @@ def resolve(name: str) -> list[str]:
     return KNOWN[name]
 
 
+addresses = partial(ring_addresses, resolve=resolve)
+
+
 def host(name: str = "a", **variables: Any) -> HostSettings:
     return host_settings(name, variables, {}, local=variables.get("ansible_connection") == "local")
 
 
 def plan(*hosts: HostSettings, **settings: Any) -> JobPlan:
     job_settings = JobSettings(**{"script": "train.py", **settings})
-    return plan_job("job-1", job_settings, hosts, places(hosts, resolve), default_python="/usr/bin/python3", default_cwd="/here")
+    return plan_job(
+        "job-1",
+        job_settings,
+        hosts,
+        places(hosts, addresses),
+        default_python="/usr/bin/python3",
+        default_cwd="/here",
+    )
 
 
 def test_host_settings_come_from_its_variables() -> None:
@@ -90,7 +101,7 @@ def test_host_whose_address_cannot_be_told_says_what_to_set(address: str, part: 
 
 
 def test_slots_of_a_host_stand_in_a_row() -> None:
-    assert places([host("b", mlx_slots=2), host("a")], resolve) == [("b", ("10.0.0.2",))] * 2 + [("a", ("10.0.0.1",))]
+    assert places([host("b", mlx_slots=2), host("a")], addresses) == [("b", ("10.0.0.2",))] * 2 + [("a", ("10.0.0.1",))]
 
 
 def test_each_host_is_told_its_ranks() -> None:

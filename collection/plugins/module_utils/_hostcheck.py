@@ -20,7 +20,7 @@ def check_host(spec):
     """Return (facts, problems) for the part of the job that runs on this host.
 
     Args:
-        spec: python, script and command ("" when not asked for), cwd, default_cwd, addresses, listen ("ip:port").
+        spec: python, script and command ("" when not asked for), cwd, default_cwd, addresses, listen ("ip:port"), mpi (candidates).
     """
     problems = []
     cwd = _find_cwd(spec, problems)
@@ -32,7 +32,13 @@ def check_host(spec):
         problems.append("command %s is not there, or cannot be run" % spec["command"])
     if not _check_addresses(spec["addresses"], problems):
         _check_ports(spec["listen"], problems)
-    return facts(cwd), problems
+    known = facts(cwd)
+    if "mpi" in spec:
+        # Late: only this backend needs it.
+        from ansible_collections.mlxlaunch.cluster.plugins.module_utils._mpirun import find
+
+        known.update(uid=os.getuid(), mpirun=find(spec["mpi"]["candidates"]))
+    return known, problems
 
 
 def facts(cwd):

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 
 MARK = "MLXLAUNCH_JOB"
 
@@ -132,3 +133,20 @@ class Ender:
                 os.kill(pid, number)
             except OSError:
                 pass  # gone, or another user's; the next look tells
+
+
+def mpi_mark(mark):
+    """Return the mark of mpirun and its daemons, which end after the ranks whose mark is `mark`."""
+    return mark + ".mpi"
+
+
+def end_all(mark, groups, grace):
+    """End a job's ranks, then what carried them, and wait for it; return what is left, as {pid: command name}."""
+    return dict(_end(mark, groups, grace), **_end(mpi_mark(mark), set(), 0))
+
+
+def _end(mark, groups, grace):
+    ender = Ender(mark, groups, grace, time.monotonic())
+    while not ender.look(time.monotonic()):
+        time.sleep(max(0.0, ender.next_look - time.monotonic()))
+    return ender.left

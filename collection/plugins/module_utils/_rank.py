@@ -17,6 +17,7 @@ from ansible_collections.mlxlaunch.cluster.plugins.module_utils._spool import Sp
 CHUNK = 256 * 1024
 BULK = 4096  # bytes at once that nobody types or generates token by token
 MOMENT = 0.01  # seconds
+MODULES = "python"  # folder of modules that come first on the ranks' module path
 STREAMS = {"stdout": wire.STDOUT, "stderr": wire.STDERR}
 _F_SETPIPE_SZ = 1031  # Linux, fcntl(2); Python names it only from 3.10
 
@@ -131,6 +132,15 @@ class Stream:
         self._spool.remove()
 
 
+def stage_modules(folder, sources):
+    """Write Python modules that ranks are to find before all others, by file name."""
+    if sources:
+        os.mkdir(os.path.join(folder, MODULES), 0o700)
+    for name, source in sources.items():
+        with open(os.path.join(folder, MODULES, name), "x", encoding="utf-8") as out:
+            out.write(source)
+
+
 class RankProcess:
     """A rank: its process, which leads a session and process group of its own, and its streams.
 
@@ -155,16 +165,27 @@ class RankProcess:
             with os.fdopen(fd, "w") as out:
                 out.write(self._plan["files"][name])
 
-    def start(self, cwd, environment):
-        """Start the process; raise OSError when it cannot be."""
+    def start(self, cwd, environment, affinity=()):
+        """Start the process; raise OSError when it cannot be.
+
+        Args:
+            cwd: its working directory.
+            environment: what its own variables are added to.
+            affinity: processors it is to run on, where mpirun has bound it to some.
+        """
         env = dict(environment, **self._plan["env"])
         env.update(self._files)
+        modules = os.path.join(self._folder, MODULES)
+        if os.path.isdir(modules):
+            env["PYTHONPATH"] = os.pathsep.join(filter(None, (modules, env.get("PYTHONPATH"))))
         env[MARK] = environment[MARK]  # by which the job's processes are found: nobody's to change
         path = _search(self._plan["argv"][0], env, cwd)
         pipes = {name: self._pipe(name) for name in STREAMS}
         failed_read, failed_write = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
+            if affinity:
+                _bind(affinity)
             _become_rank(path, self._plan["argv"], env, cwd, pipes["stdout"], pipes["stderr"], failed_write)
         for fd in (*pipes.values(), failed_write):
             os.close(fd)
@@ -198,6 +219,13 @@ def _search(program, env, cwd):
         if os.access(path, os.X_OK) and os.path.isfile(path):
             return path
     raise FileNotFoundError(errno.ENOENT, "not found in PATH", program)
+
+
+def _bind(affinity):
+    try:
+        os.sched_setaffinity(0, affinity)
+    except OSError:
+        pass  # some of them are gone meanwhile: the rank runs anywhere
 
 
 def _become_rank(path, argv, env, cwd, stdout, stderr, failed):

@@ -15,7 +15,7 @@ import os
 import time
 
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils import _wire as wire
-from ansible_collections.mlxlaunch.cluster.plugins.module_utils._processes import Ender
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils._processes import end_all
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils._rank import CHUNK, STREAMS
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils._spool import Spool
 
@@ -110,8 +110,12 @@ class Status:
 
     def remove(self):
         """Remove the folder and what is in it."""
-        for name in os.listdir(self.folder):
-            os.unlink(os.path.join(self.folder, name))
+        for folder, folders, files in os.walk(self.folder, topdown=False):
+            for name in files:
+                os.unlink(os.path.join(folder, name))
+            for name in folders:
+                path = os.path.join(folder, name)
+                (os.unlink if os.path.islink(path) else os.rmdir)(path)
         os.rmdir(self.folder)
 
 
@@ -131,16 +135,10 @@ class Recovery:
         except OSError as exc:
             self._channel.tell(wire.REFUSED, {"problems": ["the earlier supervisor is still at work: %s" % exc.strerror]})
             return
-        left = self._end_leftovers()
+        left = end_all(mark_of(self._spec), set(), 0)
         for rank, have in self._spec["have"].items():
             self._tell_rank(int(rank), have)
         self._channel.tell(wire.DONE, {"left": {str(pid): name for pid, name in left.items()}, "known": self.status is not None})
-
-    def _end_leftovers(self):
-        ender = Ender(mark_of(self._spec), set(), 0, time.monotonic())
-        while not ender.look(time.monotonic()):
-            time.sleep(max(0.0, ender.next_look - time.monotonic()))
-        return ender.left
 
     def _tell_rank(self, rank, have):
         if self.status is None:

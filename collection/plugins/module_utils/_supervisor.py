@@ -19,8 +19,8 @@ import time
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils import _wire as wire
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils._hostcheck import check_host
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils._lock import InUse, hold
-from ansible_collections.mlxlaunch.cluster.plugins.module_utils._processes import MARK, Ender
-from ansible_collections.mlxlaunch.cluster.plugins.module_utils._rank import CHUNK, RankProcess
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils._processes import MARK, Ender, end_all
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils._rank import CHUNK, RankProcess, stage_modules
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils._recover import Recovery, Status, folder_of, mark_of, sweep
 
 BACKLOG = 4 * CHUNK  # bytes waiting for the channel before more is left on disk
@@ -107,7 +107,9 @@ class Supervisor:
         self._status = None
         self._recovery = None
         self._cwd = ""
+        self._mpi = None  # what mpirun does here
         self._ender = None
+        self._left = None  # what the ranks left that could not be ended; None until they are gone
         self._done = None  # what to tell when all output is sent
         self._groups = set()
         self._started_at = 0.0
@@ -133,6 +135,8 @@ class Supervisor:
         at = [self._channel.heard + self._lease()] if self._channel.alive else []
         if self._ender:
             at.append(self._ender.next_look)
+        if self._mpi and self._left is not None and self._mpi.next_look() is not None:
+            at.append(self._mpi.next_look())
         if self._channel.alive and self._channel.backlog < BACKLOG:
             at += [stream.tail_until for stream in self._streams() if stream.tail_until]
         return min(max(0.0, min(at) - now), 3600.0) if at else None
@@ -157,7 +161,9 @@ class Supervisor:
             self._selector.unregister(self._channel.fd_out)
 
     def _on_ready(self, key):
-        if key.data is not None:
+        if callable(key.data):
+            key.data()
+        elif key.data is not None:
             self._read(key.data)
         elif key.fd == self._channel.fd_in:
             for frame in self._channel.receive():
@@ -177,6 +183,8 @@ class Supervisor:
             self._on_channel_lost()
         if self._ender and now >= self._ender.next_look and self._ender.look(now):
             self._all_ended()
+        if self._left is not None and self._done is None and (not self._mpi or self._mpi.over(now)):
+            self._nothing_runs()
 
     # -- what the controller says
 
@@ -186,7 +194,7 @@ class Supervisor:
         elif frame.kind == wire.SPEC:
             self._on_spec(frame.json())
         elif frame.kind == wire.GO:
-            self._go()
+            self._go(frame.json() if frame.payload else {})
         elif frame.kind == wire.STOP:
             self._stop(frame.json()["grace"])
         elif frame.kind == wire.KILL:
@@ -195,6 +203,12 @@ class Supervisor:
             self._acknowledge(frame)
         elif frame.kind == wire.BYE:
             self._forget()
+        elif frame.kind == wire.DAEMON:
+            message = frame.json()
+            self._mpi.start("its daemon", message["argv"], message["env"])
+        elif frame.kind == wire.ANSWER:
+            message = frame.json()
+            self._mpi.answer(message["id"], message["code"])
 
     def _on_spec(self, spec):
         self._spec = spec
@@ -217,28 +231,58 @@ class Supervisor:
             self._staged = [RankProcess(plan, folder) for plan in spec["ranks"]]
             for rank in self._staged:
                 rank.stage()
+            stage_modules(folder, spec.get("modules", {}))
+            self._mpi = self._mpi_side(folder) if "mpi" in spec else None
         except OSError as exc:
             problems.append("cannot write to the job's directory %s: %s" % (folder, exc.strerror))
         self._channel.tell(wire.REFUSED if problems else wire.READY, {"problems": problems} if problems else dict(known, folder=folder))
 
-    def _go(self):
+    def _go(self, decided):
+        """Start the ranks, or what will have them started.
+
+        Args:
+            decided: what could only be told when every host was ready.
+        """
         self._started_at = time.monotonic()
         self._guard = Guard(mark_of(self._spec), self._spec["grace"], (self._channel.fd_in, self._channel.fd_out, self._wakeup))
-        environment = dict(os.environ, **{MARK: mark_of(self._spec)})
-        for rank in self._staged:
-            self._ranks[rank.rank] = rank
-            try:
-                rank.start(self._cwd, environment)
-            except OSError as exc:
-                self._not_started(rank, exc)
-                continue
-            self._groups.add(rank.pid)
-            self._guard.add(rank.pid)
-            self._channel.tell(wire.STARTED, {"pid": rank.pid}, rank.rank)
-            for stream in rank.streams:
-                self._selector.register(stream.fd, selectors.EVENT_READ, stream)
+        if self._mpi:
+            self._mpi.begin(decided)
+        else:
+            environment = dict(os.environ)
+            for rank in self._staged:
+                self._start(rank, environment)
         if sys.platform == "darwin":
             _keep_awake()
+
+    def _start(self, rank, environment, affinity=()):
+        self._ranks[rank.rank] = rank
+        environment[MARK] = mark_of(self._spec)
+        try:
+            rank.start(self._cwd, environment, affinity)
+        except OSError as exc:
+            self._not_started(rank, exc)
+            return
+        self._groups.add(rank.pid)
+        self._guard.add(rank.pid)
+        self._channel.tell(wire.STARTED, {"pid": rank.pid}, rank.rank)
+        for stream in rank.streams:
+            self._selector.register(stream.fd, selectors.EVENT_READ, stream)
+
+    def _mpi_side(self, folder):
+        # Late: only this backend needs it.
+        from ansible_collections.mlxlaunch.cluster.plugins.module_utils._mpi_side import MpiSide
+
+        return MpiSide(folder, mark_of(self._spec), self._selector, self._channel.tell, self._on_wanted, self._spec["mpi"]["stand_in"])
+
+    def _on_wanted(self, number, environment, affinity):
+        """Mpirun wants a rank here; return whether there is one for it to wait for."""
+        rank = next((rank for rank in self._staged if rank.rank == number), None)
+        if rank is None:
+            self._warn("mpirun wants rank %d here, which the rank table has elsewhere: leave the mapping to mlxlaunch" % number)
+        if rank is None or self._stopped:
+            return False
+        self._start(rank, environment, affinity)
+        return True
 
     def _not_started(self, rank, exc):
         for stream in rank.streams:
@@ -250,10 +294,13 @@ class Supervisor:
             return  # they have ended by themselves meanwhile
         if self._ender and grace == 0:
             self._ender.hurry(time.monotonic())
-        elif not self._ender:
+        elif not self._ender and self._left is None:
             self._end(grace)
+        if self._mpi:
+            self._mpi.hurry(time.monotonic(), grace)
 
     def _end(self, grace):
+        self._reap()  # what has ended until now was not stopped by us
         self._stopped = True
         self._ender = self._ender or Ender(mark_of(self._spec), self._groups, grace, time.monotonic())
 
@@ -322,6 +369,8 @@ class Supervisor:
                 return
             if pid == 0:
                 return
+            if self._mpi and self._mpi.reaped(pid, os.waitstatus_to_exitcode(status)):
+                continue
             rank = next((rank for rank in self._ranks.values() if rank.pid == pid), None)
             self._forget_empty_group(pid)
             if rank and not rank.ended:
@@ -353,6 +402,8 @@ class Supervisor:
         for stream in rank.streams:
             self._pump_one(stream)
         self._channel.tell(wire.EXITED, how, rank.rank)
+        if self._mpi:
+            self._mpi.rank_ended(rank.rank, 128 + how["signal"] if how["signal"] else how["code"])
         if all(other.ended for other in self._ranks.values()) and len(self._ranks) == len(self._staged) and not self._ender:
             # Whatever the ranks have left running goes with them.
             self._ender = Ender(mark_of(self._spec), self._groups, self._spec["grace"], time.monotonic())
@@ -360,10 +411,10 @@ class Supervisor:
     # -- the end
 
     def _all_ended(self):
-        """No process is left (or none that can be ended): the pipes have no writer, so they end too."""
+        """No process of a rank is left (or none that can be ended): the pipes have no writer, so they end too."""
         if self._ender.seen and not self._stopped:
             self._warn("the ranks left processes behind, which were ended: %s" % _phrase(self._ender.seen))
-        left = self._ender.left
+        self._left = self._ender.left
         self._reap()  # while there is an ender, so that the last exit does not ask for another
         self._ender = None
         for rank in self._ranks.values():
@@ -372,7 +423,11 @@ class Supervisor:
                 if stream.fd >= 0 and not stream.full:
                     self._unwatch(stream)
                     stream.close()
-        self._done = {"left": {str(pid): name for pid, name in left.items()}}
+
+    def _nothing_runs(self):
+        self._done = {"left": {str(pid): name for pid, name in self._left.items()}}
+        if self._mpi:
+            self._mpi.close()
         if self._guard:
             self._guard.dismiss()
         self._maybe_done()
@@ -387,7 +442,7 @@ class Supervisor:
             self._channel.tell(wire.DONE, self._done)
 
     def _on_channel_lost(self):
-        if not self._ranks:
+        if not self._guard:
             self._forget()
         elif self._done is not None:
             self._leave()
@@ -462,14 +517,6 @@ class Guard:
         except OSError:
             pass
         os.close(self._pipe)
-
-
-def end_all(job, groups, grace):
-    """End a job's processes and wait for it."""
-    ender = Ender(job, groups, grace, time.monotonic())
-    while not ender.look(time.monotonic()):
-        time.sleep(max(0.0, ender.next_look - time.monotonic()))
-    return ender.left
 
 
 def _keep_awake():

@@ -36,14 +36,19 @@ EXITED = 6  # how a rank ended
 WARNING = 7  # something a person should know
 DONE = 8  # no process of the job is left here
 PONG = 9
+WANTED = 50  # mpirun's wish to run a command on another host (JSON: id, host, words)
+SAID = 51  # what mpirun or its daemon prints (JSON: name, text)
+LEFT = 52  # how mpirun or its daemon ended (JSON: name, code, signal, error)
 # controller to host
 SPEC = 20  # what to run
-GO = 21
+GO = 21  # start; what could only be told when all were ready (JSON), or nothing
 STOP = 22  # TERM, grace, KILL
 KILL = 23  # KILL at once
 PING = 24
 ACK = 25  # everything of `rank` below `offset` is safe on the controller (JSON: stream)
 BYE = 26  # all received: forget the job
+DAEMON = 60  # start mpirun's daemon (JSON: argv, env)
+ANSWER = 61  # to WANTED (JSON: id, code)
 # controller and agent, when something is deployed or checked
 CALL = 30  # a function and its arguments (JSON: do, with)
 REPLY = 31  # what it returned (JSON: result), or why it did not (JSON: error)

@@ -37,7 +37,7 @@ options:
     description:
       - Distributed backend.
     type: str
-    choices: [ring]
+    choices: [ring, mpi]
     default: ring
   env:
     description:

@@ -50,7 +50,7 @@ options:
     description:
       - Distributed backend.
     type: str
-    choices: [ring]
+    choices: [ring, mpi]
     default: ring
   env:
     description:
@@ -81,6 +81,26 @@ options:
       - Connections between neighbours of the ring, per address.
     type: int
     default: 1
+  mpirun:
+    description:
+      - Path of mpirun on the hosts.
+      - Without it, mpirun beside the Python, in the environment for example, else Homebrew's or the system's.
+    type: str
+    default: ""
+  mpi_args:
+    description:
+      - Arguments for mpirun, each split as a shell splits words.
+    type: list
+    elements: raw
+    default: []
+  mpi_agent:
+    description:
+      - How mpirun reaches the other hosts.
+      - C(channel) takes the connections that are there; no host has to reach another by ssh.
+      - C(ssh) has the first host connect to the others, as each is set up for it.
+    type: str
+    choices: [channel, ssh]
+    default: channel
   prefix:
     description:
       - Put C([rank host]) before each line of output.

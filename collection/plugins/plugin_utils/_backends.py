@@ -12,6 +12,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from ._errors import UsageError
@@ -19,7 +21,7 @@ from ._ranktable import Rank, RankTable
 
 # The names mlx.launch 0.32 knows, and which of them this version starts.
 KNOWN = ("ring", "mpi", "nccl", "jaccl", "jaccl-ring")
-SUPPORTED = ("ring",)
+SUPPORTED = ("ring", "mpi")
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
@@ -70,8 +72,27 @@ def parse_env(items: Iterable[str], where: str = "--env") -> dict[str, str]:
     return check_env(env, where)
 
 
+def watching_modules(backend: str, world_size: int) -> dict[str, str]:
+    """Return the modules, by file name, that make a rank fail whose world silently became one rank; none for a world of one."""
+    if world_size == 1:
+        return {}
+    start, watch = (_source(name) for name in ("_rank_start", "_rank_watch"))
+    return {"sitecustomize.py": f"{start}\n\nmain({backend!r}, {world_size})\n", "watch.py": watch}
+
+
+@cache
+def _source(name: str) -> str:
+    return (Path(__file__).parent.parent / f"module_utils/{name}.py").read_text(encoding="utf-8")
+
+
 def plan_rank(
-    rank: Rank, table: RankTable, user_env: Mapping[str, str], *, verbose: bool = False, terminal: tuple[int, int] | None = None
+    rank: Rank,
+    table: RankTable,
+    user_env: Mapping[str, str],
+    *,
+    backend: str = "ring",
+    verbose: bool = False,
+    terminal: tuple[int, int] | None = None,
 ) -> RankPlan:
     """Return what a rank of a ring job is started with.
 
@@ -87,6 +108,8 @@ def plan_rank(
         env |= {"COLUMNS": str(terminal[0]), "LINES": str(terminal[1])}
     env |= user_env
     env |= _identity(rank, table)
+    if backend == "mpi":
+        return RankPlan(env, {})
     if verbose:
         env["MLX_RING_VERBOSE"] = "1"
     return RankPlan(env, {"MLX_HOSTFILE": table.ring_hostfile()})

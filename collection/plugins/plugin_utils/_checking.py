@@ -42,7 +42,7 @@ class Checking(Task):
         return result
 
     def _examination(self, settings: JobSettings, hosts: Sequence[HostSettings]) -> Examination:
-        rank_places = self._places(hosts)
+        rank_places = self._places(hosts, settings.backend)
 
         def plan(deployed: Deployed) -> JobPlan:
             return plan_job(

@@ -67,6 +67,10 @@ class Describer:
         where = f"{event['host']}: " if event["host"] else ""
         return self._say(f"warning: {where}{event['text']}", _YELLOW)
 
+    def _mpirun_said(self, event: Mapping[str, Any]) -> str:
+        lines = event["text"].splitlines()
+        return "\n".join(self._say(f"{event['name']} on {event['host']}: {line}", _DIM) for line in lines if line.strip())
+
     def _host_lost(self, event: Mapping[str, Any]) -> str:
         return self._say(f"{event['host']}: {event['text']}; trying to reach it again", _YELLOW)
 

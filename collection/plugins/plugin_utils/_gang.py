@@ -19,6 +19,7 @@ from ..module_utils import _wire as wire
 from ._channel import Channel
 from ._control import Control
 from ._exits import signal_name
+from ._mpi_policy import MpiPolicy
 from ._policy import FINISHED, Cause, Close, Policy, Recover, Report, Tell
 from ._sinks import BACKLOG, STREAM_NAMES, Sink
 
@@ -240,6 +241,16 @@ class Gang:
             self.report("warning", host, text=frame.json()["text"])
         elif frame.kind == wire.DONE:
             self.policy.on_done(host, frame.json()["left"])
+        elif isinstance(self.policy, MpiPolicy):
+            self._on_mpi_frame(self.policy, host, frame, now)
+
+    def _on_mpi_frame(self, policy: MpiPolicy, host: str, frame: wire.Frame, now: float) -> None:
+        if frame.kind == wire.WANTED:
+            policy.on_wanted(host, frame.json())
+        elif frame.kind == wire.SAID:
+            policy.on_said(host, frame.json()["name"], frame.json()["text"])
+        elif frame.kind == wire.LEFT:
+            policy.on_left(host, frame.json(), now)
 
     def _on_output(self, channel: Channel, frame: wire.Frame) -> None:
         stream, got = STREAM_NAMES[frame.kind], self._received[frame.rank]

@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from ._backends import check_env, parse_env
 from ._errors import UsageError
 from ._hostfile import Entry, Hostfile, check_host_name, hostfile_from_data
-from ._plan import HostSettings, Resolve, host_settings, places
+from ._plan import HostSettings, Resolve, host_settings, places, ring_addresses
 
 #: The name for which mlx.launch starts a local process. Any other name, localhost too, is for ssh.
 LOCALHOST = "127.0.0.1"
@@ -89,7 +90,7 @@ def hostfile_from_inventory(
     if ranks:
         entries = [_placed(entry, hosts, resolve) for entry in hostfile_from_data(ranks, "mlx_hostfile").entries]
     else:
-        entries = [Entry(name, ips, rdma[name]) for name, ips in places(list(hosts.values()), resolve)]
+        entries = [Entry(name, ips, rdma[name]) for name, ips in places(list(hosts.values()), partial(ring_addresses, resolve=resolve))]
     entries = [Entry(_ssh_name(hosts[entry.ssh], hostvars[entry.ssh]), entry.ips, entry.rdma) for entry in entries]
     envs = tuple(f"{name}={value}" for name, value in check_env(env or {}, "mlx_hostfile_env").items())
     made = Hostfile(tuple(entries), backend, envs)
@@ -112,7 +113,7 @@ def _rdma(name: str, variables: Mapping[str, Any]) -> tuple[Any, ...]:
 def _placed(entry: Entry, hosts: Mapping[str, HostSettings], resolve: Resolve) -> Entry:
     if entry.ssh not in hosts:
         raise UsageError(f"mlx_hostfile: {entry.ssh} is not among the hosts: {', '.join(hosts)}")
-    return entry if entry.ips else Entry(entry.ssh, places([hosts[entry.ssh]], resolve)[0][1], entry.rdma)
+    return entry if entry.ips else Entry(entry.ssh, ring_addresses(hosts[entry.ssh], resolve), entry.rdma)
 
 
 def _ssh_name(host: HostSettings, variables: Mapping[str, Any]) -> str:

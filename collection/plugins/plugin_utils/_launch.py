@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,8 @@ from ._errors import UsageError
 from ._exits import RankEnd
 from ._gang import Gang, HostPlan
 from ._interruption import Interruption
-from ._plan import Deployed, HostSettings, JobPlan, plan_job
+from ._mpi_policy import MpiPolicy
+from ._plan import Deployed, HostSettings, JobPlan, Places, plan_job
 from ._policy import FINISHED, Cause, Limits, Policy
 from ._record import job_record, rank_differences
 from ._settings import JobSettings, check_settings
@@ -31,7 +32,6 @@ from ._task import Task
 from ._version import VERSION
 
 TAIL_LINES = 8
-Places = Sequence[tuple[str, tuple[str, ...]]]  # (host, addresses) per rank
 
 
 class Launch(Task):
@@ -41,7 +41,7 @@ class Launch(Task):
         settings = check_settings(self._options)
         hosts = [self._hosts.settings(name) for name in self._hosts.names(settings.group)]
         # Once: a name may resolve to another address the next time, and the ranks' table is one.
-        rank_places = self._places(hosts)
+        rank_places = self._places(hosts, settings.backend)
         plan = self._plan(settings, hosts, rank_places, Deployed())
         if self._expected and (different := rank_differences(self._expected, plan.table)):
             raise UsageError(f"the hosts are not what they were in that run: {'; '.join(different)}")
@@ -51,7 +51,7 @@ class Launch(Task):
         run_dir = self._make_run_dir(settings)
         limits = Limits(settings.grace, settings.lease, settings.connect_timeout, settings.timeout)
         declared = frozenset().union(*(rank["env"] for spec in plan.specs.values() for rank in spec["ranks"]))
-        gang = Gang(self.job, Policy(plan.table, limits, time.monotonic(), declared), [run_dir], self._control)
+        gang = Gang(self.job, make_policy(plan, limits, declared), [run_dir], self._control)
         started = time.monotonic()
         sink = self._sink(settings, gang.wake, {rank.rank: rank.host for rank in plan.table.ranks})
         gang.add_sink(sink)
@@ -59,6 +59,8 @@ class Launch(Task):
             gang.start()
             outcome = bring(deploy, gang, self._control) if deploy else Outcome()
             plan = self._plan(settings, hosts, rank_places, outcome.deployed) if deploy else plan
+            if plan.mpi and isinstance(gang.policy, MpiPolicy):
+                gang.policy.use(plan.mpi)
             run_dir.write("job.json", self._record(settings, plan, outcome.deployed, deploy))
             specs = plan.specs
             if outcome.problems:
@@ -119,6 +121,12 @@ class Launch(Task):
             return RunDir(base / self.job)
         except OSError as exc:
             raise UsageError(f"--log-dir {base}: cannot make the run directory: {exc.strerror}") from None
+
+
+def make_policy(plan: JobPlan, limits: Limits, declared: Collection[str]) -> Policy:
+    """Return the rules of a job, in their first state."""
+    now = time.monotonic()
+    return MpiPolicy(plan.mpi, limits, now, declared) if plan.mpi else Policy(plan.table, limits, now, declared)
 
 
 def without_deployed(spec: Mapping[str, Any], deployed: Deployed) -> dict[str, Any]:

@@ -9,13 +9,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ._backends import plan_rank
+from ._backends import plan_rank, watching_modules
 from ._errors import UsageError
 from ._hostfile import check_ipv4, is_ip
+from ._mpi import MpiJob, candidates, labels, stand_in
 from ._ranktable import RankTable, build_rank_table
 from ._settings import JobSettings, check_slots
 
 Resolve = Callable[[str], list[str]]
+Places = Sequence[tuple[str, tuple[str, ...]]]  # (host, addresses) per rank
 
 
 @dataclass
@@ -112,27 +114,35 @@ def ring_addresses(host: HostSettings, resolve: Resolve) -> tuple[str, ...]:
     return (found[0],)
 
 
-def places(hosts: Sequence[HostSettings], resolve: Resolve) -> list[tuple[str, tuple[str, ...]]]:
+def known_addresses(host: HostSettings) -> tuple[str, ...]:
+    """Return a host's addresses for a backend that finds its own way: what is plain to see, and nothing that has to be resolved."""
+    address = host.address.rpartition("@")[2]
+    plain = is_ip(address) and ":" not in address and not address.startswith("127.")
+    return host.ips or ((address,) if plain else ())
+
+
+def places(hosts: Sequence[HostSettings], addresses: Callable[[HostSettings], tuple[str, ...]]) -> list[tuple[str, tuple[str, ...]]]:
     """Return (host, addresses) per rank, in rank order: hosts in order, each with its slots in a row."""
     found: list[tuple[str, tuple[str, ...]]] = []
     for host in hosts:
-        found += [(host.name, ring_addresses(host, resolve))] * host.slots
+        found += [(host.name, addresses(host))] * host.slots
     return found
 
 
 @dataclass(frozen=True)
 class JobPlan:
-    """A job as it will run: its rank table, and what each host is told."""
+    """A job as it will run: its rank table, what each host is told, and for mpirun what it is called with."""
 
     table: RankTable
     specs: Mapping[str, Mapping[str, Any]]
+    mpi: MpiJob | None = None
 
 
 def plan_job(
     job: str,
     settings: JobSettings,
     hosts: Sequence[HostSettings],
-    rank_places: Sequence[tuple[str, tuple[str, ...]]],
+    rank_places: Places,
     *,
     default_python: str,
     default_cwd: str,
@@ -152,9 +162,12 @@ def plan_job(
     """
     deployed = deployed or Deployed()
     script = deployed.script or settings.script
+    if settings.backend == "mpi":
+        rank_places = grouped(rank_places)
     table = build_rank_table(rank_places, settings.starting_port, settings.connections_per_ip)
     by_name = {host.name: host for host in hosts}
-    specs = {}
+    modules = watching_modules(settings.backend, table.world_size)
+    specs: dict[str, dict[str, Any]] = {}
     for index, name in enumerate(table.hosts):
         host = by_name[name]
         python = deployed.python or settings.python or host.python or default_python
@@ -174,11 +187,31 @@ def plan_job(
             "listen": [address for rank in ranks for address in rank.listen] if table.world_size > 1 else [],
             "grace": settings.grace,
             "lease": settings.lease,
+            "modules": modules,
             "ranks": [_rank_spec(rank, table, settings, host, argv, terminal) for rank in ranks],
         }
-    return JobPlan(table, specs)
+    mpi = _mpi_job(job, settings, table, by_name, specs) if settings.backend == "mpi" else None
+    return JobPlan(table, specs, mpi)
+
+
+def grouped(rank_places: Places) -> Places:
+    """Return the places with those of a host after each other, as mpirun numbers ranks and mlx.launch calls it."""
+    order = list(dict.fromkeys(host for host, _ips in rank_places))
+    return sorted(rank_places, key=lambda place: order.index(place[0]))
+
+
+def _mpi_job(
+    job: str, settings: JobSettings, table: RankTable, hosts: Mapping[str, HostSettings], specs: Mapping[str, dict[str, Any]]
+) -> MpiJob:
+    """Return what mpirun is called with, and have every host look for it. Addresses are its own business."""
+    python = specs[table.hosts[0]]["python"]
+    where = candidates(settings.mpirun, python)
+    for spec in specs.values():
+        spec |= {"addresses": [], "listen": [], "mpi": {"candidates": where, "stand_in": stand_in()}}
+    addresses = {host: hosts[host].address for host in table.hosts}
+    return MpiJob(job, table, labels(table, addresses, settings.mpi_agent), where, settings.mpi_args, python, settings.mpi_agent)
 
 
 def _rank_spec(rank: Any, table: RankTable, settings: JobSettings, host: HostSettings, argv: list[str], terminal: Any) -> dict[str, Any]:
-    plan = plan_rank(rank, table, host.env or {}, verbose=settings.verbose, terminal=terminal)
+    plan = plan_rank(rank, table, host.env or {}, backend=settings.backend, verbose=settings.verbose, terminal=terminal)
     return {"rank": rank.rank, "argv": argv, "env": dict(plan.env), "files": dict(plan.files)}

@@ -11,7 +11,7 @@ FINISHED  every host has confirmed, or is known to be out of reach
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +41,9 @@ CONFIRM = 15.0
 
 # Seconds between two tries to reach a host again.
 RETRY_AFTER = 1.0
+
+# Causes that are, or may turn out to be, the failure of a rank.
+_FROM_RANKS = ("rank_failed", "mpirun_failed")
 
 # Seconds of waiting after which a person wants to know what for, and how often they want to be told.
 PATIENCE = 2.0
@@ -108,6 +111,25 @@ class Cause:
     message: str
 
 
+@dataclass(frozen=True)
+class Settled:
+    """What the facts of all hosts decide.
+
+    Attributes:
+        problems: what keeps hosts from being ready after all, by host.
+        go: what each host is told with its go.
+    """
+
+    problems: Mapping[str, list[str]] = field(default_factory=dict)
+    go: Mapping[str, Any] = field(default_factory=dict)
+
+
+def nothing_to_settle(_facts: Mapping[str, Mapping[str, Any]]) -> Settled:
+    """Every host knows from the start what it needs."""
+    return Settled()
+
+
+Settle = Callable[[Mapping[str, Mapping[str, Any]]], Settled]
 Action = Tell | Close | Recover | Report
 
 
@@ -132,10 +154,14 @@ class Policy:
         limits: its times.
         now: monotonic seconds; every method that takes `now` wants the same clock.
         declared: variables that the job sets, so that what hosts have under these names does not count.
+
+    Attributes:
+        settle: called with the facts of all hosts when every one is ready.
     """
 
     def __init__(self, table: RankTable, limits: Limits, now: float, declared: Collection[str] = ()) -> None:
         self.table = table
+        self.settle: Settle = nothing_to_settle
         self.limits = limits
         self.phase = OPENING
         self.cause: Cause | None = None
@@ -299,10 +325,12 @@ class Policy:
     def returncode(self) -> int:
         """The exit status of the whole job."""
         failure = self.first_failure
-        if self.cause and self.cause.kind != "rank_failed":
+        if self.cause and self.cause.kind not in _FROM_RANKS:
             return self.cause.returncode
         if failure:
             return failure.returncode
+        if self.cause:
+            return self.cause.returncode
         return 0 if len(self.ends) == self.table.world_size else EXIT_INTERNAL
 
     @property
@@ -328,24 +356,32 @@ class Policy:
             return
         cause = Cause("rank_failed", first.returncode, describe_end(first))
         self._stop(cause, now)
-        if self.cause and self.cause.kind == "rank_failed":
+        if self.cause and self.cause.kind in _FROM_RANKS:
             self.cause = cause
 
     def _maybe_go(self, now: float) -> None:
         if self.phase != OPENING or any(state.state not in SETTLED for state in self.hosts.values()):
             return
-        refused = [host for host, state in self.hosts.items() if state.state == H_REFUSED]
-        if refused:
+        facts = {host: state.facts for host, state in self.hosts.items()}
+        if not self._refused():
+            settled = self.settle(facts)
+            for host, problems in settled.problems.items():
+                self.hosts[host].state, self.hosts[host].problems = H_REFUSED, problems
+                self._report("host_refused", host, problems=problems)
+        if refused := self._refused():
             text = f"{len(refused)} of {len(self.hosts)} hosts not ready: {', '.join(refused)}; no rank was started anywhere"
             self.cause = Cause("not_ready", EXIT_NOT_READY, text)
             self._abandon()
             return
-        for text in differences({host: state.facts for host, state in self.hosts.items()}, self._declared):
+        for text in differences(facts, self._declared):
             self._report("warning", text=text)
         self.phase, self._started_at = RUNNING, now
         for host, state in self.hosts.items():
             state.state, state.heard = H_RUNNING, now
-            self._tell(host, wire.GO)
+            self._tell(host, wire.GO, settled.go.get(host))
+
+    def _refused(self) -> list[str]:
+        return [host for host, state in self.hosts.items() if state.state == H_REFUSED]
 
     def _abandon(self) -> None:
         """Nothing has started: let go of everyone."""

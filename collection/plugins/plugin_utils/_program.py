@@ -13,16 +13,28 @@ from pathlib import Path
 
 _PACKAGE = "ansible_collections.mlxlaunch.cluster.plugins.module_utils"
 # The last one has `main`.
-_SUPERVISOR = ("_wire", "_lock", "_spool", "_processes", "_hostcheck", "_rank", "_recover", "_supervisor")
+_SUPERVISOR = (
+    "_wire",
+    "_lock",
+    "_spool",
+    "_processes",
+    "_mpirun",
+    "_hostcheck",
+    "_rank",
+    "_recover",
+    "_stand_in",
+    "_mpi_side",
+    "_supervisor",
+)
 _AGENT = (
-    *("_wire", "_processes", "_hostcheck", "_folders", "_lock", "_manifest", "_store", "_versions"),
+    *("_wire", "_processes", "_mpirun", "_hostcheck", "_folders", "_lock", "_manifest", "_store", "_versions"),
     *("_interpreter", "_pip", "_environment", "_envcopy", "_envlock"),
     *("_machine", "_leftovers", "_neighbours", "_survey", "_hostfile_calls", "_agent", "_calls"),
 )
 
 # Where a Python may be when PATH is that of a non-interactive ssh. On a Mac without the command line tools
 # /usr/bin/python3 opens a dialog, hence it comes after Homebrew's.
-_PYTHONS = ("/opt/homebrew/bin/python3", "/usr/local/bin/python3", "/usr/bin/python3", "python3")
+PYTHONS = ("/opt/homebrew/bin/python3", "/usr/local/bin/python3", "/usr/bin/python3", "python3")
 
 
 @cache
@@ -75,7 +87,7 @@ def host_command(pythons: Sequence[str], program: bytes) -> str:
     boot = f"import sys,zlib;exec(zlib.decompress(sys.stdin.buffer.read({len(program)})))"
     tries = [
         f"command -v {shlex.quote(python)} >/dev/null 2>&1 && exec {shlex.quote(python)} -I -S -c {shlex.quote(boot)}"
-        for python in dict.fromkeys((*pythons, *_PYTHONS))
+        for python in dict.fromkeys((*pythons, *PYTHONS))
     ]
     script = "; ".join(tries) + "; echo no Python 3 was found to run mlxlaunch on this host >&2; exit 127"
     return f"exec /bin/sh -c {shlex.quote(script)}"

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -93,6 +93,23 @@ SETTINGS = (
     Setting(
         "connections_per_ip", "int", 1, "Connections between neighbours of the ring, per address.", ("--connections-per-ip",), metavar="N"
     ),
+    Setting(
+        "mpirun",
+        "str",
+        "",
+        "Path of mpirun on the hosts. Default: beside the Python, in the environment for example, else Homebrew's or the system's.",
+        ("--mpirun",),
+        metavar="PATH",
+    ),
+    Setting("mpi_args", "list", (), "Arguments for mpirun, split as a shell splits words.", ("--mpi-arg",), metavar="ARGS"),
+    Setting(
+        "mpi_agent",
+        "str",
+        "channel",
+        "How mpirun reaches the other hosts: channel, the connections that are there; or ssh, as each host is set up for it.",
+        ("--mpi-agent",),
+        metavar="NAME",
+    ),
     Setting("prefix", "bool", False, "Put [rank host] before each line of output.", ("--prefix",)),
     Setting("verbose", "bool", False, "Tell more: hosts as they become ready, process ids, the ring's own messages.", ("--verbose",)),
     Setting("grace", "float", 10.0, "Seconds a rank has between TERM and KILL.", ("--grace",), metavar="SECONDS"),
@@ -166,6 +183,9 @@ class JobSettings:
     python: str = ""
     starting_port: int = 32323
     connections_per_ip: int = 1
+    mpirun: str = ""
+    mpi_args: tuple[str, ...] = ()
+    mpi_agent: str = "channel"
     prefix: bool = False
     verbose: bool = False
     grace: float = 10.0
@@ -197,6 +217,7 @@ def check_settings(given: Mapping[str, Any], *, job: bool = True) -> JobSettings
     if unknown:
         raise UsageError(f"unknown setting: {', '.join(sorted(unknown))}")
     values = {setting.name: _check(setting, given.get(setting.name)) for setting in RUN_SETTINGS}
+    values["mpi_args"] = _split_again(values["mpi_args"])
     checked = JobSettings(**values)
     if checked.command and not checked.command[0]:
         raise UsageError("the command is an empty word")
@@ -205,6 +226,17 @@ def check_settings(given: Mapping[str, Any], *, job: bool = True) -> JobSettings
     check_backend(checked.backend)
     _check_ranges(checked)
     return checked
+
+
+def _split_again(args: Iterable[str]) -> tuple[str, ...]:
+    """Return the words of mpirun's arguments: each argument may hold several, as for mlx.launch."""
+    words: list[str] = []
+    for arg in args:
+        try:
+            words += shlex.split(arg)
+        except ValueError:
+            raise UsageError(f"--mpi-arg {arg!r}: a quote is not closed") from None
+    return tuple(words)
 
 
 def _check_ranges(settings: JobSettings) -> None:
@@ -216,6 +248,10 @@ def _check_ranges(settings: JobSettings) -> None:
         raise UsageError(f"--keep {settings.keep}: want 0 or more")
     if settings.root and not settings.root.startswith("/"):
         raise UsageError(f"--root {settings.root}: want an absolute path; it is the same on every host")
+    if settings.mpirun and not settings.mpirun.startswith("/"):
+        raise UsageError(f"--mpirun {settings.mpirun}: want an absolute path; it is the same on every host")
+    if settings.mpi_agent not in ("channel", "ssh"):
+        raise UsageError(f"--mpi-agent {settings.mpi_agent}: want channel or ssh")
     for name in ("grace", "timeout"):
         if getattr(settings, name) < 0:
             raise UsageError(f"--{name} {getattr(settings, name):g}: want 0 or more seconds")

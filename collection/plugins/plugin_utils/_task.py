@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from . import _terminal
@@ -18,7 +19,7 @@ from ._errors import LaunchError, UsageError
 from ._hostfile import hostfile_from_data
 from ._hosts import Hosts
 from ._ids import new_job_id
-from ._plan import HostSettings, places
+from ._plan import HostSettings, Places, known_addresses, places, ring_addresses
 from ._resolve import resolve_ipv4
 from ._settings import JobSettings
 from ._sinks import DisplaySink, Sink, SocketSink, TerminalSink
@@ -69,16 +70,17 @@ class Task:
     def _run(self) -> dict[str, Any]:
         raise NotImplementedError
 
-    def _places(self, hosts: Sequence[HostSettings]) -> list[tuple[str, tuple[str, ...]]]:
+    def _places(self, hosts: Sequence[HostSettings], backend: str) -> Places:
         """Return (host, addresses) per rank, in rank order."""
+        addresses = known_addresses if backend == "mpi" else partial(ring_addresses, resolve=resolve_ipv4)
         if not self._hostfile:
-            return places(hosts, resolve_ipv4)
+            return places(hosts, addresses)
         known = {host.name: host for host in hosts}
         found = []
         for entry in hostfile_from_data(self._hostfile).entries:
             if entry.ssh not in known:
                 raise UsageError(f"hostfile: {entry.ssh} is not in the inventory")
-            found += places([known[entry.ssh]], resolve_ipv4)[:1] if not entry.ips else [(entry.ssh, entry.ips)]
+            found += places([known[entry.ssh]], addresses)[:1] if not entry.ips else [(entry.ssh, entry.ips)]
         return found
 
     def _sink(self, settings: JobSettings, wake: Callable[[], None], host_of: Mapping[int, str]) -> Sink:

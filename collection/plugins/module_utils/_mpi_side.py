@@ -1,0 +1,242 @@
+# Copyright (c) the mlxlaunch-ansible contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Private to this collection, runs on the host: mpirun, its daemon, and the stand-ins it starts for ranks.
+
+mpirun wires the ranks up; it neither starts them nor sees their output. What it starts is a stand-in, which hands the
+environment that was made for the rank to the supervisor and returns what the rank returns. So ranks of MPI have the same
+parent, the same pipes and the same end as all others.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import shlex
+import signal
+import socket
+import sys
+
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils import _wire as wire
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils._processes import MARK, Ender, mpi_mark
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils._stand_in import SOCKET
+
+AGENT = "{agent}"  # in mpirun's arguments: the program it is to take for ssh
+PATIENCE = 3.0  # seconds for mpirun and its daemons to end by themselves when all ranks have
+_MOST = 16 * 1024 * 1024  # bytes a stand-in may say
+
+
+class MpiSide:
+    """What mpirun does on this host.
+
+    Args:
+        folder: the job's folder here.
+        mark: of the job's ranks here.
+        selector: gets descriptors whose data is the method to call when they are readable.
+        tell: sends a control message: kind, message.
+        on_rank: called with (rank, environment, affinity) when mpirun wants a rank; returns whether there will be one.
+        stand_in: source of the stand-in.
+    """
+
+    def __init__(self, folder, mark, selector, tell, on_rank, stand_in):
+        self._folder = folder
+        self._stand_in = stand_in
+        self._mark = mpi_mark(mark)
+        self._selector = selector
+        self._tell = tell
+        self._on_rank = on_rank
+        self._services = {}  # pid: name, output
+        self._links = {}  # id: a stand-in for ssh that waits for its answer
+        self._ranks = {}  # rank: its stand-in, which waits for its end
+        self._libmpi = ""
+        self._ender = None
+        self._ranks_gone = False
+        self._limit = None  # seconds for mpirun to end once the ranks are gone; None while the job runs
+        self._deadline = None
+        self._socket = self._listen()
+
+    def _listen(self):
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        here = os.open(".", os.O_RDONLY)
+        try:
+            os.chdir(self._folder)  # a socket's name is short, its path need not be
+            listener.bind(SOCKET)
+        finally:
+            os.fchdir(here)
+            os.close(here)
+        listener.listen(128)
+        listener.setblocking(False)
+        self._selector.register(listener, selectors.EVENT_READ, self._accept)
+        return listener
+
+    # -- stand-ins
+
+    def _accept(self):
+        try:
+            link, _address = self._socket.accept()
+        except OSError:
+            return
+        link.setblocking(False)
+        said = bytearray()
+        self._selector.register(link, selectors.EVENT_READ, lambda: self._hear(link, said))
+
+    def _hear(self, link, said):
+        try:
+            data = link.recv(65536)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        said += data
+        if data and len(said) < _MOST and b"\n" not in said:
+            return
+        self._selector.unregister(link)
+        try:
+            message = json.loads(said.decode("ascii"))
+        except ValueError:
+            link.close()
+            return
+        if "host" in message:
+            self._links[link.fileno()] = link
+            self._tell(wire.WANTED, {"id": link.fileno(), "host": message["host"], "words": message["words"]})
+        else:
+            self._on_wish(message, link)
+
+    def _on_wish(self, message, link):
+        rank = message["rank"]
+        if rank in self._ranks:
+            answer(link, 1)
+            return
+        self._ranks[rank] = link
+        if not self._on_rank(rank, self._rank_environment(message["env"]), message["affinity"]):
+            self.rank_ended(rank, 1)
+
+    def _rank_environment(self, env):
+        env.pop("TMPDIR", None)  # ours, by which the stand-in found this supervisor
+        if "TMPDIR" in os.environ:
+            env["TMPDIR"] = os.environ["TMPDIR"]
+        env["MLX_MPI_LIBNAME"] = self._libmpi
+        if sys.platform == "darwin":
+            # Here, as a protected program between this and the rank would lose it.
+            env["DYLD_LIBRARY_PATH"] = os.path.dirname(self._libmpi)
+        return env
+
+    def rank_ended(self, rank, code):
+        """Let a rank's stand-in return."""
+        if rank in self._ranks:
+            answer(self._ranks.pop(rank), code)
+
+    def answer(self, number, code):
+        """Let a stand-in for ssh return."""
+        answer(self._links.pop(number), code)
+
+    # -- mpirun and its daemon
+
+    def begin(self, decided):
+        """Take what could only be told when every host was ready: the library, and mpirun's command line where it is to run."""
+        self._libmpi = decided["libmpi"]
+        if "mpirun" in decided:
+            self.start("mpirun", decided["mpirun"])
+
+    def start(self, name, argv, env=None):
+        """Start mpirun, or its daemon, with variables that come on top."""
+        argv = [self._agent() if word == AGENT else word for word in argv]
+        environment = dict(os.environ)
+        for variable, value in (env or {}).items():
+            earlier = os.environ.get(variable) if variable.endswith("LIBRARY_PATH") else None
+            environment[variable] = "%s:%s" % (value, earlier) if earlier else value
+        environment.update({MARK: self._mark, "TMPDIR": self._folder})
+        read, write = os.pipe()
+        os.set_blocking(read, False)
+        actions = [
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_DUP2, write, 1),
+            (os.POSIX_SPAWN_DUP2, write, 2),
+        ]
+        signals = [signal.SIGPIPE, signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGCHLD]
+        try:
+            pid = os.posix_spawn(argv[0], argv, environment, file_actions=actions, setpgroup=0, setsigdef=signals)
+        except OSError as exc:
+            os.close(read)
+            self._tell(wire.LEFT, {"name": name, "code": 127, "signal": 0, "error": "cannot start %s: %s" % (argv[0], exc.strerror)})
+            return
+        finally:
+            os.close(write)
+        self._services[pid] = (name, read)
+        self._selector.register(read, selectors.EVENT_READ, lambda: self._read(name, read))
+
+    def _agent(self):
+        """Write the program that mpirun takes for ssh; return how to call it."""
+        path = os.path.join(self._folder, "agent")
+        command = [sys.executable, "-I", "-S", "-c", self._stand_in, "host", self._folder]
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "w") as out:
+            out.write('exec %s "$@"\n' % " ".join(shlex.quote(word) for word in command))
+        return "/bin/sh %s" % path
+
+    def _read(self, name, fd):
+        """Pass on what mpirun or its daemon says; return whether there was any."""
+        try:
+            data = os.read(fd, 65536)
+        except BlockingIOError:
+            return False
+        except OSError:
+            data = b""
+        if data:
+            self._tell(wire.SAID, {"name": name, "text": data.decode("utf-8", "replace")})
+        elif fd in self._selector.get_map():
+            self._selector.unregister(fd)
+        return bool(data)
+
+    def reaped(self, pid, code):
+        """Take notice that a child has ended; return whether it was one of these. `code` is negative for a signal."""
+        if pid not in self._services:
+            return False
+        name, fd = self._services.pop(pid)
+        while fd in self._selector.get_map() and self._read(name, fd):
+            pass
+        if fd in self._selector.get_map():
+            self._selector.unregister(fd)  # a process of its own holds the other end
+        os.close(fd)
+        self._tell(wire.LEFT, {"name": name, "code": max(code, 0), "signal": max(-code, 0), "error": ""})
+        return True
+
+    # -- the end
+
+    def hurry(self, now, grace):
+        """The job is being ended: once the ranks are gone have patience, but without grace none."""
+        self._limit = PATIENCE if grace else 0.0
+        if self._ranks_gone:
+            self._deadline = now + self._limit
+
+    def over(self, now):
+        """The ranks here are gone: return whether mpirun and its daemon are as well; end them when patience is."""
+        if not self._ranks_gone:
+            self._ranks_gone = True
+            self._deadline = None if self._limit is None else now + self._limit
+        if not self._ender:
+            if self._services and (self._deadline is None or now < self._deadline):
+                return False
+            self._ender = Ender(self._mark, set(self._services), 1.0, now)
+        return now >= self._ender.next_look and self._ender.look(now)
+
+    def next_look(self):
+        """Return when `over` has something to do, or None: when a child ends."""
+        return self._ender.next_look if self._ender else self._deadline
+
+    def close(self):
+        """Let go of everything."""
+        for link in self._links.values():
+            link.close()
+        self._selector.unregister(self._socket)
+        self._socket.close()
+
+
+def answer(link, code):
+    """Let a stand-in return `code`; it may be gone."""
+    try:
+        link.send(b"%d\n" % code)
+    except OSError:
+        pass
+    link.close()
