@@ -13,6 +13,7 @@ Importing this package is cheap: Ansible is imported when a job is started.
 from __future__ import annotations
 
 from ._core import LaunchError, UsageError
+from ._dry_run_command import plan_job
 from ._job import Job, JobFailed, run_job, start_job
 from ._result import Event, JobResult, RankResult
 from ._sync import SyncFailed, SyncResult, sync
@@ -30,6 +31,7 @@ __all__ = [
     "SyncResult",
     "UsageError",
     "__version__",
+    "plan_job",
     "run_job",
     "start_job",
     "sync",

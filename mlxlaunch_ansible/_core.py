@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils import _wire as wire
-from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._backends import parse_env
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._backends import AUTO, check_backend, parse_env
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._checktable import WIDTH, render
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._control import FOLDER as CONTROL_FOLDER
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._describe import Describer, make_prefix
@@ -22,6 +22,7 @@ from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._hostfile_invent
     hostfile_from_inventory,
 )
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._ids import new_job_id
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._plantext import render_plan
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._resolve import resolve_ipv4
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._settings import (
     BY_NAME,
@@ -36,6 +37,7 @@ from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._terminal import
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._verdict import Row
 
 __all__ = [
+    "AUTO",
     "BACKLOG",
     "BY_NAME",
     "CONTROL_FOLDER",
@@ -52,6 +54,7 @@ __all__ = [
     "Setting",
     "TerminalSink",
     "UsageError",
+    "check_backend",
     "check_settings",
     "connection_variables",
     "default_log_dir",
@@ -63,6 +66,7 @@ __all__ = [
     "new_job_id",
     "parse_env",
     "render",
+    "render_plan",
     "resolve_ipv4",
     "signal_name",
     "wants_colour",

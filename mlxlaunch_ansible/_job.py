@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from ._core import COPY, STREAM_NAMES, LaunchError, UsageError, check_settings, new_job_id, wire
+from ._core import AUTO, COPY, STREAM_NAMES, LaunchError, UsageError, check_backend, check_settings, new_job_id, wire
 from ._inventory import Inventory, resolve_inventory
 from ._result import Event, JobResult
 from ._runner import PlaybookRun, private_folder
@@ -33,7 +33,7 @@ class JobFailed(LaunchError):
 
 
 # What comes last, whatever was asked for.
-_FINAL = ("job_finished", "deploy_finished", "check_finished")
+_FINAL = ("job_finished", "job_planned", "deploy_finished", "check_finished")
 
 
 class Job:
@@ -52,8 +52,8 @@ class Job:
     ) -> None:
         given = {name: value for name, value in settings.items() if value is not None}
         source = resolve_inventory(inventory, given.get("group") or "mlx")
-        if source.hostfile and source.hostfile.backend:
-            given.setdefault("backend", source.hostfile.backend)
+        if source.hostfile and source.hostfile.backend and given.get("backend", AUTO) == AUTO:
+            given["backend"] = check_backend(source.hostfile.backend, "hostfile: ")
         checked = check_settings(given, job=playbook == "launch.yml")
         self.job = new_job_id()
         self._on_event = on_event
@@ -64,7 +64,7 @@ class Job:
             "inventory": {"paths": [source.path]} if source.path else {"paths": []},
             "default_cwd": os.getcwd(),
             "default_python": sys.executable,
-            "hostfile": [{"ssh": entry.ssh, "ips": entry.ips} for entry in source.hostfile.entries] if source.hostfile else None,
+            "hostfile": source.hostfile.data("list") if source.hostfile else None,
             **options,
         }
         self._buffer = _Buffer()
@@ -347,6 +347,7 @@ def start_job(  # noqa: PLR0913 - every setting has its name here, and only thre
     mpirun: str | os.PathLike[str] | None = None,
     mpi_args: Sequence[str] | None = None,
     mpi_agent: str | None = None,
+    nccl_port: int | None = None,
     verbose: bool | None = None,
     grace: float | None = None,
     lease: float | None = None,
@@ -363,6 +364,7 @@ def start_job(  # noqa: PLR0913 - every setting has its name here, and only thre
     keep: int | None = None,
     on_event: Callable[[Event], None] | None = None,
     terminal: tuple[int, int] | None = None,
+    dry_run: bool = False,
 ) -> Job:
     """Start a job and return at once.
 
@@ -379,16 +381,17 @@ def start_job(  # noqa: PLR0913 - every setting has its name here, and only thre
         args: its arguments.
         command: any command instead of Python and a script.
         group: inventory group, `mlx`.
-        backend: `ring` or `mpi`.
+        backend: `ring`, `mpi`, `nccl`, `jaccl` or `jaccl-ring`; default what a hostfile says, else as mlx.launch decides.
         env: variables for the ranks, over those of the inventory.
         cwd: working directory on the hosts.
         python: interpreter on the hosts; default the path of the one that runs this.
-        starting_port: first port of the ring, 32323.
+        starting_port: first port of the ring, or the one of jaccl's rank 0, 32323.
         connections_per_ip: connections between neighbours per address, 1.
         mpirun: its path on the hosts; else beside the Python, Homebrew's or the system's.
         mpi_args: arguments for it, each split as a shell splits words.
         mpi_agent: how it reaches the other hosts: `channel`, through this side, or `ssh`.
-        verbose: let the ring tell what it connects to.
+        nccl_port: port of nccl's rank 0, 12345.
+        verbose: let the ring, or NCCL, tell what it connects to.
         grace: seconds between TERM and KILL, 10.
         lease: seconds of silence after which a host is given up, 30.
         connect_timeout: seconds a host may take until it is ready, 30.
@@ -404,6 +407,7 @@ def start_job(  # noqa: PLR0913 - every setting has its name here, and only thre
         keep: earlier environments and project versions that stay there, 2.
         on_event: called for every event, in a thread of the job; what it raises ends the job and comes out of `wait`.
         terminal: (columns, lines) for COLUMNS and LINES of the ranks.
+        dry_run: ask no host and run nothing; the job_planned event has what would be done, as `plan_job` returns it.
 
     Raises:
         UsageError: what can be told to be wrong before anything is started.
@@ -422,6 +426,7 @@ def start_job(  # noqa: PLR0913 - every setting has its name here, and only thre
         "mpirun": _path(mpirun),
         "mpi_args": list(mpi_args) if mpi_args is not None else None,
         "mpi_agent": mpi_agent,
+        "nccl_port": nccl_port,
         "verbose": verbose,
         "grace": grace,
         "lease": lease,
@@ -437,7 +442,7 @@ def start_job(  # noqa: PLR0913 - every setting has its name here, and only thre
         "root": _path(root),
         "keep": keep,
     }
-    return Job(inventory, settings, on_event, {"terminal": terminal})
+    return Job(inventory, settings, on_event, {"terminal": terminal, "dry_run": dry_run})
 
 
 def run_job(

@@ -84,7 +84,8 @@ class JobResult:
         returncode: 0 when every rank returned 0; else the first failing rank's (128 + n for signal n), 3 for a host
             that is unreachable or not ready, 124 for the time limit, 130 and 143 for interrupted and terminated.
         job: its id.
-        cause: finished, rank_failed, not_ready, host_lost, timeout, interrupted, launcher_gone, output_closed or internal.
+        cause: finished, rank_failed, not_ready, host_lost, timeout, interrupted, launcher_gone, output_closed or internal;
+            planned for a dry run.
         message: one line for a person.
         ranks: by number.
         first_failure: the rank that failed first, the root cause, or None.
@@ -105,8 +106,10 @@ class JobResult:
 
     @classmethod
     def from_event(cls, event: Event) -> JobResult:
-        """Return the result that a job_finished event tells."""
+        """Return the result that a job_finished event tells, or a job_planned event for a job that was not to run."""
         told = event.details
+        if event.event == "job_planned":
+            return cls(0, event.job, "planned", "nothing was run", {}, None, {}, 0.0, None)
         run_dir = Path(told["run_dir"])
         ranks = {row["rank"]: _rank_result(row, run_dir) for row in told["ranks"]}
         failure = told["first_failure"]

@@ -13,7 +13,7 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NoReturn
 
-from . import __version__, _check_command, _hostfile_command, _rerun, _sync_command
+from . import __version__, _check_command, _dry_run_command, _hostfile_command, _rerun, _sync_command
 from ._core import (
     BACKLOG,
     BY_NAME,
@@ -45,6 +45,7 @@ examples:
   mlxlaunch run --hosts 10.0.0.7,10.0.0.8 train.py
   mlxlaunch run --hostfile hosts.json -- ./program --flag
   mlxlaunch run -i inventory/hosts.yml --project-dir . --environment uv.lock train.py
+  mlxlaunch run -i inventory/hosts.yml --dry-run train.py     who would run where, with which environment
   mlxlaunch run --from-run 20260131-142501-9c41f0
 
 Options of mlxlaunch come before the script; all that follows it belongs to the script.
@@ -106,6 +107,8 @@ def _make_parser() -> argparse.ArgumentParser:
     _add_hosts(run)
     _add_settings(run)
     run.add_argument("--from-run", metavar="JOB", help="run again what this job ran: its id, or its run directory")
+    run.add_argument("--dry-run", action="store_true", help="ask no host and run nothing; print what would be done")
+    run.add_argument("--json", action="store_true", help="with --dry-run: as one JSON document")
     run.add_argument("--print-python", action="store_true", help="print the path of the Python the ranks would use, and exit")
     run.add_argument("script", nargs=argparse.REMAINDER, help="script and its arguments")
     run.set_defaults(function=_run)
@@ -162,15 +165,19 @@ def _run(parsed: argparse.Namespace, tail: list[str] | None) -> int:
     if parsed.print_python:
         print(parsed.python or sys.executable)
         return 0
-    job = (
-        _again(parsed, tail) if parsed.from_run else Job(_inventory(parsed), _settings(parsed, tail), None, {"terminal": _terminal_size()})
-    )
+    if parsed.json and not parsed.dry_run:
+        raise UsageError("--json goes with --dry-run; of a job, events.jsonl in its run directory tells everything")
+    options = {"terminal": _terminal_size(), "dry_run": parsed.dry_run}
+    job = _again(parsed, tail, options) if parsed.from_run else Job(_inventory(parsed), _settings(parsed, tail), None, options)
+    if parsed.dry_run:
+        with job, signals_end(job):
+            return _dry_run_command.show(job, as_json=parsed.json)
     screen = _Screen(job, prefix=bool(parsed.prefix), verbose=bool(parsed.verbose))
     with job, signals_end(job, lambda: screen.stopping):
         return screen.show()
 
 
-def _again(parsed: argparse.Namespace, tail: list[str] | None) -> Job:
+def _again(parsed: argparse.Namespace, tail: list[str] | None, options: dict[str, Any]) -> Job:
     """Start what an earlier job ran."""
     given = {name for name, value in _given(parsed).items() if value is not None} - {"env", "log_dir", "prefix", "verbose"}
     given |= {name for name in ("inventory", "hostfile", "hosts", "repeat_hosts") if getattr(parsed, name) is not None}
@@ -181,7 +188,7 @@ def _again(parsed: argparse.Namespace, tail: list[str] | None) -> Job:
     for note in rerun.notes:
         print(f"mlxlaunch: {note}", file=sys.stderr)
     settings = {**rerun.settings, **{name: value for name, value in _given(parsed).items() if value is not None}, "env": env or None}
-    return Job(rerun.inventory, settings, None, {"terminal": _terminal_size(), "ranks": rerun.ranks})
+    return Job(rerun.inventory, settings, None, {**options, "ranks": rerun.ranks})
 
 
 def _sync(parsed: argparse.Namespace, _tail: list[str] | None) -> int:

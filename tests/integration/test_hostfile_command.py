@@ -317,7 +317,7 @@ def test_where_not_all_hosts_are_macs_it_is_written_below_opt(cluster: Cluster) 
         done = write_hostfiles(cluster, inventory(cluster), mlx_hostfile_path="", mlx_hostfile_schema="object")
         assert done.returncode == 0, done.stdout + done.stderr
         found = on_hosts(cluster, Path("/opt/mlxlaunch/hostfile.json"))
-        assert [json.loads(text or "")["backend"] for text in found] == ["ring"] * 3
+        assert [json.loads(text or "")["backend"] for text in found] == [""] * 3
 
 
 @pytest.mark.parametrize(("hosts", "folder"), [(["me"], "/Users/Shared"), (["me", "node1"], "/opt")], ids=["macs", "mixed"])

@@ -70,6 +70,10 @@ def test_a_rank_knows_its_place(cluster: Cluster) -> None:
     for one in given(done.stdout):
         assert json.loads(one["ring"]) == [["198.18.0.11:32323"], ["198.18.0.11:32324"], ["198.18.0.12:32325"]]
         assert one["ring_mode"] == 0o600
+    # What all ranks of a host read is there once.
+    first, second, other = (one["env"]["MLX_HOSTFILE"] for one in given(done.stdout))
+    assert first == second != other
+    for one in given(done.stdout):
         assert not {"COLUMNS", "LINES", "MLX_RING_VERBOSE"} & one["env"].keys()
 
 

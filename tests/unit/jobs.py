@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils import _wire as wire
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._backends import listeners
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._policy import Action, Cause, Close, Limits, Policy, Recover, Report, Tell
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._ranktable import RankTable, build_rank_table
 
@@ -17,10 +18,10 @@ KINDS = {wire.GO: "go", wire.STOP: "stop", wire.KILL: "kill", wire.PING: "ping",
 Event = Callable[[Policy, float], None]
 
 
-def ranks_on(*hosts: str) -> RankTable:
+def ranks_on(*hosts: str, backend: str = "ring") -> RankTable:
     """Return the rank table of a job with one rank per name; a name may stand several times."""
     address = {host: f"10.0.0.{at}" for at, host in enumerate(dict.fromkeys(hosts), 1)}
-    return build_rank_table([(host, (address[host],)) for host in hosts])
+    return build_rank_table([(host, (address[host],)) for host in hosts], listeners=listeners(backend))
 
 
 def job(*hosts: str, declared: Sequence[str] = (), **limits: float) -> Policy:

@@ -11,7 +11,14 @@ from typing import Any
 import pytest
 
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils import _hostcheck
-from ansible_collections.mlxlaunch.cluster.plugins.module_utils._hostcheck import check_host, describe, facts, parse_ifconfig, parse_ip_addr
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils._hostcheck import (
+    _check_devices,
+    check_host,
+    describe,
+    facts,
+    parse_ifconfig,
+    parse_ip_addr,
+)
 
 # iproute2-6.1, with a peer, a second address and an interface of a container.
 IP_ADDR = r"""1: lo    inet 127.0.0.1/8 scope host lo\       valid_lft forever preferred_lft forever
@@ -94,6 +101,7 @@ def test_addresses_as_a_phrase(addresses: list[tuple[str, str]], text: str) -> N
 
 def spec(tmp_path: Path, **wanted: Any) -> dict[str, Any]:
     base = {"python": sys.executable, "script": "", "command": "", "cwd": str(tmp_path), "default_cwd": "", "addresses": [], "listen": []}
+    base |= {"port_flag": "--starting-port", "devices": []}
     return {**base, **wanted}
 
 
@@ -132,6 +140,40 @@ def test_what_is_missing_is_named(tmp_path: Path, wanted: dict[str, Any], text: 
         if "listen" in wanted:
             wanted = {"listen": [address.replace("{used}", used) for address in wanted["listen"]]}
         assert problems(tmp_path, **wanted) == [text.replace("{tmp}", str(tmp_path)).replace("{used}", used)]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "wanted", "text"),
+    [
+        (["nvidia0", "nvidia1", "nvidiactl"], ["0", "1"], ""),
+        (["nvidia0", "nvidiactl", "nvidia-uvm"], ["0", "1"], "2 ranks with nccl need CUDA device 0, 1, and it has 1 in all"),
+        (["nvidia0", "nvidia1"], ["5"], "1 rank with nccl needs CUDA device 5, and it has 2 in all"),
+        (["null"], ["0"], "1 rank with nccl needs CUDA device 0, and it has none ({tmp}/nvidia0)"),
+        (["dxg"], ["0", "1"], ""),
+        (["nvhost-gpu"], ["0"], ""),
+        ([], ["MIG-1", "MIG-2"], ""),
+        ([], [], ""),
+    ],
+)
+def test_a_cuda_device_for_each_rank(tmp_path: Path, nodes: list[str], wanted: list[str], text: str) -> None:
+    for name in nodes:
+        (tmp_path / name).touch()
+    found: list[str] = []
+    _check_devices(wanted, found, str(tmp_path))
+    assert found == ([text.replace("{tmp}", str(tmp_path))] if text else [])
+
+
+def test_nccl_on_a_mac_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    found: list[str] = []
+    _check_devices(["0"], found)
+    assert found == ["1 rank with nccl needs CUDA device 0; nccl runs on Linux only, and this is darwin"]
+
+
+def test_a_port_that_is_taken_tells_its_own_flag(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        [text] = problems(tmp_path, listen=[f"0.0.0.0:{server.getsockname()[1]}"], port_flag="--nccl-port")
+    assert text.endswith("Address already in use; try another --nccl-port")
 
 
 def test_all_problems_are_told_at_once(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._backends import listeners
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._errors import UsageError
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._plan import (
     HostSettings,
@@ -17,6 +18,7 @@ from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._plan import (
     plan_job,
     ring_addresses,
 )
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._ranktable import Place
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._settings import JobSettings
 
 KNOWN = {"a": ["10.0.0.1", "10.9.9.9"], "b": ["10.0.0.2"], "six.local": []}
@@ -37,12 +39,12 @@ def host(name: str = "a", **variables: Any) -> HostSettings:
 
 
 def plan(*hosts: HostSettings, **settings: Any) -> JobPlan:
-    job_settings = JobSettings(**{"script": "train.py", **settings})
+    job_settings = JobSettings(**{"script": "train.py", "backend": "ring", **settings})
     return plan_job(
         "job-1",
         job_settings,
         hosts,
-        places(hosts, addresses),
+        places(hosts, resolve, listeners(job_settings.backend)),
         default_python="/usr/bin/python3",
         default_cwd="/here",
     )
@@ -68,6 +70,8 @@ def test_addresses_may_be_one_text(text: str) -> None:
         ({"mlx_ips": {"en0": "10.0.0.1"}}, "mlx_ips: .*en0"),
         ({"mlx_ips": [None]}, "mlx_ips: None"),
         ({"mlx_slots": 0}, "mlx_slots: 0"),
+        ({"mlx_rdma": "rdma_en2"}, "mlx_rdma: want a list of devices, one per rank, not 'rdma_en2'"),
+        ({"mlx_rdma": {"b": "rdma_en2"}}, "mlx_rdma: want a list"),
         ({"mlx_slots": "many"}, "mlx_slots: 'many'"),
     ],
 )
@@ -101,7 +105,7 @@ def test_host_whose_address_cannot_be_told_says_what_to_set(address: str, part: 
 
 
 def test_slots_of_a_host_stand_in_a_row() -> None:
-    assert places([host("b", mlx_slots=2), host("a")], addresses) == [("b", ("10.0.0.2",))] * 2 + [("a", ("10.0.0.1",))]
+    assert places([host("b", mlx_slots=2), host("a")], resolve) == [Place("b", ("10.0.0.2",))] * 2 + [Place("a", ("10.0.0.1",))]
 
 
 def test_each_host_is_told_its_ranks() -> None:
@@ -119,7 +123,7 @@ def test_host_checks_its_own_addresses_and_ports_only() -> None:
 
 def test_world_of_one_needs_no_address_and_no_port() -> None:
     spec = plan(host("a")).specs["a"]
-    assert (spec["addresses"], spec["listen"], spec["ranks"][0]["files"]) == ([], [], {"MLX_HOSTFILE": ""})
+    assert (spec["addresses"], spec["listen"], spec["files"]) == ([], [], {"MLX_HOSTFILE": ""})
 
 
 @pytest.mark.parametrize(
@@ -142,6 +146,13 @@ def test_rank_gets_its_own_hosts_environment() -> None:
     assert [specs[name]["ranks"][0]["env"]["NAME"] for name in ("a", "b")] == ["a", "b"]
 
 
+def test_a_host_is_told_its_files_once_however_many_ranks_it_has() -> None:
+    spec = plan(host("a", mlx_slots=16), host("b", mlx_slots=16)).specs["a"]
+    text = json.dumps(spec)
+    assert text.count("10.0.0.2:32354") == 1
+    assert len(json.loads(spec["files"]["MLX_HOSTFILE"])) == 32
+
+
 def test_spec_can_travel_as_json() -> None:
     specs = plan(host("a"), host("b")).specs
     assert json.loads(json.dumps(specs)) == specs
@@ -155,3 +166,34 @@ def test_ports_that_overflow_by_rank_count_are_refused() -> None:
 def test_two_hosts_that_resolve_to_one_address_are_refused() -> None:
     with pytest.raises(UsageError, match=r"a and c both claim 10\.0\.0\.1"):
         plan(host("a"), host("c", ansible_host="10.0.0.1"))
+
+
+def test_rdma_devices_of_the_inventory_are_a_row_per_rank() -> None:
+    made = plan(host("a", mlx_rdma=[None, ["en2", "en3"]]), host("b", mlx_rdma=[["en2", "en3"], None]), backend="jaccl")
+    assert json.loads(made.specs["b"]["files"]["MLX_IBV_DEVICES"]) == [[None, ["en2", "en3"]], [["en2", "en3"], None]]
+    assert made.specs["a"]["listen"] == ["10.0.0.1:32323"]
+    assert [made.specs["b"][name] for name in ("listen", "addresses", "devices")] == [[], [], []]
+
+
+def test_rdma_devices_that_do_not_fit_the_ranks_are_refused() -> None:
+    with pytest.raises(UsageError, match="rdma: want 3 entries for each host.*; a has 2, b has 2"):
+        plan(host("a", mlx_rdma=[None, "en2"]), host("b", mlx_rdma=["en2", None]), host("c", mlx_rdma=[None, None, None]), backend="jaccl")
+
+
+def test_a_ring_needs_no_rdma_device() -> None:
+    assert set(plan(host("a", mlx_rdma=["nonsense"]), host("b")).specs["a"]["files"]) == {"MLX_HOSTFILE"}
+
+
+def test_nccl_wants_a_device_for_each_rank_of_a_host() -> None:
+    specs = plan(host("a", mlx_slots=2), host("b"), backend="nccl", nccl_port=7000).specs
+    assert [specs[name]["devices"] for name in "ab"] == [["0", "1"], ["0"]]
+    assert [specs[name]["listen"] for name in "ab"] == [["0.0.0.0:7000"], []]
+    assert [specs[name]["files"] for name in "ab"] == [{}, {}]
+    assert specs["a"]["port_flag"] == "--nccl-port"
+
+
+def test_a_host_whose_address_no_rank_needs_may_have_none() -> None:
+    specs = plan(host("a"), host("six.local"), backend="nccl").specs
+    assert specs["six.local"]["ranks"][0]["env"]["NCCL_HOST_IP"] == "10.0.0.1"
+    with pytest.raises(UsageError, match="six.local: no IPv4 address; set mlx_ips"):
+        plan(host("six.local"), host("a"), backend="nccl")

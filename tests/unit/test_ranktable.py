@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._backends import plan_rank
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._backends import Wishes, job_needs, plan_rank
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._errors import UsageError
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._ranktable import build_rank_table
 
@@ -63,6 +63,24 @@ def test_address_claimed_by_two_hosts_is_refused() -> None:
         build_rank_table([A, ("b", ("10.0.0.2", "10.0.0.1"))])
 
 
+def test_where_only_the_first_rank_listens_the_others_need_no_address_and_no_port() -> None:
+    table = build_rank_table([A, ("b", ())], 5000, 3, "first")
+    assert [rank.listen for rank in table.ranks] == [(), ()]
+    assert (table.master, table.next_port) == ("10.0.0.1", 5001)
+
+
+def test_free_port_is_none_that_is_taken_otherwise() -> None:
+    assert build_rank_table([A, B], 5000, listeners="first", taken=5001).next_port == 5002
+    assert build_rank_table([A, B], 5000, listeners="all", taken=5002).next_port == 5003
+
+
+def test_only_the_rank_that_others_connect_to_may_not_be_at_a_loopback_address() -> None:
+    here = ("here", ("127.0.0.1",))
+    assert build_rank_table([A, here], listeners="first").world_size == 2
+    with pytest.raises(UsageError, match=r"here would listen on 127\.0\.0\.1, where a cannot reach it"):
+        build_rank_table([here, A], listeners="first")
+
+
 def test_no_ranks_are_refused() -> None:
     with pytest.raises(UsageError, match="no hosts"):
         build_rank_table([])
@@ -87,11 +105,12 @@ def test_ring_is_what_mlx_launch_computes(
     launch.launch_ring(argparse.ArgumentParser(), hosts, args, ["train.py"])
 
     table = build_rank_table(places, port, connections)
+    needs = job_needs("ring", table, Wishes(port, verbose=verbose))
     assert len(captured) == table.world_size
     for rank, ((number, host, _python, _cwd, files, env, _command), _options) in zip(table.ranks, captured, strict=True):
-        plan = plan_rank(rank, table, {"K": "V"}, verbose=verbose)
-        assert (rank.rank, rank.host, dict(plan.files)) == (number, host, files)
-        assert set(env) <= {f"{name}={value}" for name, value in plan.env.items()}
+        planned = plan_rank(rank, table, "ring", needs, {"K": "V"})
+        assert (rank.rank, rank.host, needs.files) == (number, host, files)
+        assert set(env) <= {f"{name}={value}" for name, value in planned.items()}
 
 
 def test_ring_has_one_list_per_rank() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._backends import SUPPORTED
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._backends import AUTO, SUPPORTED
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._settings import BY_NAME, HOST, RUN_SETTINGS, SETTINGS, JobSettings
 from mlxlaunch_ansible._check_command import SETTINGS as CHECK_COMMAND
 
@@ -64,7 +64,7 @@ def test_action_documents_type_and_default(name: str) -> None:
 
 
 def test_documented_backends_are_those_that_can_be_started() -> None:
-    assert tuple(ACTION["backend"]["choices"]) == tuple(ARGUMENTS["mlx_backend"]["choices"]) == SUPPORTED
+    assert tuple(ACTION["backend"]["choices"]) == tuple(ARGUMENTS["mlx_backend"]["choices"]) == (AUTO, *SUPPORTED)
 
 
 def test_role_has_an_argument_for_every_setting() -> None:

@@ -35,9 +35,6 @@ class ActionModule(ActionBase):
         result: dict[str, Any] = super().run(tmp, task_vars)
         parent = os.getppid()
         gc.enable()  # a job may run for days; whoever launched the play may have turned it off for a quick start
-        if self._task.check_mode:
-            result.update(skipped=True, msg="a launch runs nothing in check mode")
-            return result
         try:
             launch = Launch(self._task.args, self._task, self._play_context, self._templar, task_vars or {}, Display().display)
             outcome = launch.run()

@@ -20,7 +20,8 @@ def check_host(spec):
     """Return (facts, problems) for the part of the job that runs on this host.
 
     Args:
-        spec: python, script and command ("" when not asked for), cwd, default_cwd, addresses, listen ("ip:port"), mpi (candidates).
+        spec: python, script and command ("" when not asked for), cwd, default_cwd, addresses, listen ("ip:port"), port_flag,
+            devices (the CUDA device of each rank, nothing for a backend that wants none), mpi (candidates).
     """
     problems = []
     cwd = _find_cwd(spec, problems)
@@ -31,7 +32,8 @@ def check_host(spec):
     elif spec["command"] and not _find_program(spec["command"], cwd):
         problems.append("command %s is not there, or cannot be run" % spec["command"])
     if not _check_addresses(spec["addresses"], problems):
-        _check_ports(spec["listen"], problems)
+        _check_ports(spec["listen"], problems, spec["port_flag"])
+    _check_devices(spec["devices"], problems)
     known = facts(cwd)
     if "mpi" in spec:
         # Late: only this backend needs it.
@@ -105,7 +107,7 @@ def _owns(ip):
     return True
 
 
-def _check_ports(listen, problems):
+def _check_ports(listen, problems, flag):
     for address in listen:
         ip, _colon, port = address.rpartition(":")
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
@@ -114,7 +116,29 @@ def _check_ports(listen, problems):
             try:
                 probe.bind((ip, int(port)))
             except OSError as exc:
-                problems.append("port %s cannot be used: %s; try another --starting-port" % (address, exc.strerror))
+                problems.append("port %s cannot be used: %s; try another %s" % (address, exc.strerror, flag))
+
+
+def _check_devices(wanted, problems, dev="/dev"):
+    """With fewer devices than ranks NCCL fails late, or waits for ever.
+
+    Args:
+        wanted: the device of each rank, as CUDA_VISIBLE_DEVICES names it.
+    """
+    if not wanted:
+        return
+    which = "%d rank%s with nccl need%s CUDA device %s" % (len(wanted), "s"[len(wanted) == 1 :], "s"[len(wanted) > 1 :], ", ".join(wanted))
+    if sys.platform != "linux":
+        problems.append("%s; nccl runs on Linux only, and this is %s" % (which, sys.platform))
+        return
+    if not all(name.isdigit() for name in wanted):
+        return  # parts of a device (MIG), say: only the driver knows them
+    names = os.listdir(dev)
+    count = sum(name.startswith("nvidia") and name[6:].isdigit() for name in names)
+    # Under WSL 2 and on Jetson boards devices have other names, which tell nothing about their number.
+    unknown = not count and any(name == "dxg" or name.startswith("nvhost") for name in names)
+    if not unknown and max(map(int, wanted)) >= count:
+        problems.append("%s, and it has %s" % (which, "%d in all" % count if count else "none (%s/nvidia0)" % dev))
 
 
 def own_addresses():

@@ -141,29 +141,40 @@ def stage_modules(folder, sources):
             out.write(source)
 
 
+def stage(files, folder):
+    """Write what all ranks of this host read, so that a full disk shows before any rank runs anywhere.
+
+    Args:
+        files: content by the name of the variable that will hold the path.
+        folder: the job's directory on this host.
+
+    Returns the paths by the same names; may raise OSError.
+    """
+    paths = {name: os.path.join(folder, name) for name in files}
+    for name, path in paths.items():
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "w") as out:
+            out.write(files[name])
+    return paths
+
+
 class RankProcess:
     """A rank: its process, which leads a session and process group of its own, and its streams.
 
     Args:
-        plan: the rank's part of the spec: rank, argv, env, files.
+        plan: the rank's part of the spec: rank, argv, env.
         folder: the job's directory on this host.
+        files: paths of the host's files, by the variable that tells a rank of each; see `stage`.
     """
 
-    def __init__(self, plan, folder):
+    def __init__(self, plan, folder, files):
         self.rank = plan["rank"]
         self.ended = False
         self.pid = 0
         self._plan = plan
         self._folder = folder
-        self._files = {name: os.path.join(folder, "rank%d.%s" % (self.rank, name)) for name in plan["files"]}
+        self._files = files
         self.streams = []
-
-    def stage(self):
-        """Write the rank's files, so that a full disk shows before any rank runs anywhere; may raise OSError."""
-        for name, path in self._files.items():
-            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            with os.fdopen(fd, "w") as out:
-                out.write(self._plan["files"][name])
 
     def start(self, cwd, environment, affinity=()):
         """Start the process; raise OSError when it cannot be.

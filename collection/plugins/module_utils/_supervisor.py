@@ -20,7 +20,7 @@ from ansible_collections.mlxlaunch.cluster.plugins.module_utils import _wire as 
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils._hostcheck import check_host
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils._lock import InUse, hold
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils._processes import MARK, Ender, end_all
-from ansible_collections.mlxlaunch.cluster.plugins.module_utils._rank import CHUNK, RankProcess, stage_modules
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils._rank import CHUNK, RankProcess, stage, stage_modules
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils._recover import Recovery, Status, folder_of, mark_of, sweep
 
 BACKLOG = 4 * CHUNK  # bytes waiting for the channel before more is left on disk
@@ -228,9 +228,8 @@ class Supervisor:
         sweep(os.path.dirname(folder))
         try:
             self._status = Status.create(folder)
-            self._staged = [RankProcess(plan, folder) for plan in spec["ranks"]]
-            for rank in self._staged:
-                rank.stage()
+            files = stage(spec["files"], folder)
+            self._staged = [RankProcess(plan, folder, files) for plan in spec["ranks"]]
             stage_modules(folder, spec.get("modules", {}))
             self._mpi = self._mpi_side(folder) if "mpi" in spec else None
         except OSError as exc:

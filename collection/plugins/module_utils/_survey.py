@@ -48,12 +48,13 @@ def survey(agent, spec):
 
     Args:
         spec: root; python (path) and env (variables) of the ranks; environment (key, or empty); project
-            ({name, digest}, or None); script, cwd, default_cwd; addresses; listen ("ip:port").
+            ({name, digest}, or None); script, cwd, default_cwd; addresses; listen ("ip:port"), port_flag; devices.
     """
     run = agent.run
     problems = []
     if not hostcheck._check_addresses(spec["addresses"], problems):
-        hostcheck._check_ports(spec["listen"], problems)
+        hostcheck._check_ports(spec["listen"], problems, spec["port_flag"])
+    hostcheck._check_devices(spec["devices"], problems)
     return {
         "system": machine.system(run),
         "python": _python(run, spec),

@@ -36,9 +36,11 @@ options:
   backend:
     description:
       - Distributed backend.
+      - V(auto) is what mlx.launch would take, V(nccl) where MLX on the controller can use CUDA, else V(ring).
+        A hostfile that is used as inventory sets C(mlx_backend).
     type: str
-    choices: [ring, mpi]
-    default: ring
+    choices: [auto, ring, mpi, nccl, jaccl, jaccl-ring]
+    default: auto
   env:
     description:
       - Environment variables for the ranks, stronger than those of C(mlx_env) in inventory and playbook; MLX is imported with them.
@@ -60,7 +62,7 @@ options:
     default: ""
   starting_port:
     description:
-      - First port the ring listens on; counts up by rank, address and connection.
+      - First port the ring listens on; counts up by rank, address and connection. With jaccl, rank 0 listens on it.
     type: int
     default: 32323
   connections_per_ip:
@@ -68,6 +70,11 @@ options:
       - Connections between neighbours of the ring, per address.
     type: int
     default: 1
+  nccl_port:
+    description:
+      - Port rank 0 listens on, with the backend nccl.
+    type: int
+    default: 12345
   verbose:
     description:
       - "Tell more: hosts as they become ready, process ids, the ring's own messages."

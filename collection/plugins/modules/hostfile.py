@@ -33,7 +33,7 @@ options:
     choices: [list, object]
     default: list
   backend:
-    description: Backend to write into the V(object) schema.
+    description: Backend to write into the V(object) schema; with V(auto), or nothing, the file leaves it to whoever launches.
     type: str
     default: ""
   env:

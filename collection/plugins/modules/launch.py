@@ -49,9 +49,11 @@ options:
   backend:
     description:
       - Distributed backend.
+      - V(auto) is what mlx.launch would take, V(nccl) where MLX on the controller can use CUDA, else V(ring).
+        A hostfile that is used as inventory sets C(mlx_backend).
     type: str
-    choices: [ring, mpi]
-    default: ring
+    choices: [auto, ring, mpi, nccl, jaccl, jaccl-ring]
+    default: auto
   env:
     description:
       - Environment variables for the ranks, stronger than those of C(mlx_env) in inventory and playbook.
@@ -73,7 +75,7 @@ options:
     default: ""
   starting_port:
     description:
-      - First port the ring listens on; counts up by rank, address and connection.
+      - First port the ring listens on; counts up by rank, address and connection. With jaccl, rank 0 listens on it.
     type: int
     default: 32323
   connections_per_ip:
@@ -101,6 +103,11 @@ options:
     type: str
     choices: [channel, ssh]
     default: channel
+  nccl_port:
+    description:
+      - Port rank 0 listens on, with the backend nccl.
+    type: int
+    default: 12345
   prefix:
     description:
       - Put C([rank host]) before each line of output.
@@ -222,9 +229,9 @@ attributes:
     description: Runs once, not once per host.
     details: C(forks) would start a task per host for some hosts only, and no job runs with some of its ranks.
   check_mode:
-    support: none
+    support: full
     description: Can run in check_mode and predict changes without making any.
-    details: Whether a script would succeed cannot be known without running it. The task is skipped.
+    details: Tells what would run where, and how, without asking any host; see RV(plan). Whether a script would succeed it cannot tell.
   connection:
     support: partial
     description: Uses each host's configured connection to execute code on it.
@@ -387,6 +394,45 @@ duration:
   returned: when the hosts were asked
   type: float
   sample: 73.204
+plan:
+  description:
+    - What would run, in check mode.
+    - Values of the user's variables are C(***) in it unless O(verbose).
+    - What only the hosts could tell stands in angle brackets, and RV(plan.unknown) says what that would be.
+  returned: in check mode
+  type: dict
+  contains:
+    backend:
+      description: The backend.
+      type: str
+      returned: success
+    world_size:
+      description: How many ranks there would be.
+      type: int
+      returned: success
+    ranks:
+      description:
+        - By rank its C(host), C(local_rank) and C(local_size), C(ips), C(listen) (what it listens on), C(argv), the same as a C(command)
+          of a shell, C(cwd), whether that is to be there or else the home directory (C(cwd_or_home)), and C(env).
+      type: list
+      elements: dict
+      returned: success
+    hostfile:
+      description: The hostfile for C(mlx.launch), without variables.
+      type: dict
+      returned: success
+    files:
+      description: Content of the files that ranks read, by the variable that tells them where.
+      type: dict
+      returned: success
+    deploy:
+      description: The C(project) and the C(environment) that hosts would get where they lack it, or V(none).
+      type: dict
+      returned: success
+    unknown:
+      description: What the words in angle brackets stand for.
+      type: dict
+      returned: success
 run_dir:
   description: The run directory on the controller, with every rank's output.
   returned: when the hosts were asked

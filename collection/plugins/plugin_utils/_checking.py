@@ -18,7 +18,7 @@ from ._examination import Examination
 from ._interruption import Interruption
 from ._plan import Deployed, HostSettings, JobPlan, plan_job
 from ._policy import Cause
-from ._settings import JobSettings, check_settings
+from ._settings import JobSettings
 from ._task import Task
 from ._verdict import FAIL, WARN, Row, judge
 
@@ -27,7 +27,7 @@ class Checking(Task):
     """One check on behalf of a task."""
 
     def _run(self) -> dict[str, Any]:
-        settings = check_settings(self._options, job=False)
+        settings = self._check(job=False)
         hosts = [self._hosts.settings(name) for name in self._hosts.names(settings.group)]
         examination = self._examination(settings, hosts)
         sink = self._sink(settings, lambda: None, {})

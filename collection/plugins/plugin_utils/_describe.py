@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ._checktable import WIDTH, render
+from ._plantext import render_plan
 from ._verdict import Row
 
 _BOLD_RED, _YELLOW, _DIM, _OFF = "\033[1;31m", "\033[33m", "\033[2m", "\033[0m"
@@ -95,6 +96,9 @@ class Describer:
         if event["returncode"]:
             return self._say(event["message"], _BOLD_RED)
         return self._say(f"{event['message']} ({event['duration']:.1f} s)", _DIM)
+
+    def _job_planned(self, event: Mapping[str, Any]) -> str:
+        return render_plan(event["plan"])
 
     def _check_finished(self, event: Mapping[str, Any]) -> str:
         rows = [Row.from_json(row) for row in event["checks"]]

@@ -165,7 +165,7 @@ class Examination:
                 "environment": wanted,
                 "project": {"name": project.name, "digest": self._digest} if project else None,
                 "env": dict(self._hosts[agent.host].env),
-                **{name: plan[name] for name in ("script", "cwd", "default_cwd", "addresses", "listen")},
+                **{name: plan[name] for name in ("script", "cwd", "default_cwd", "addresses", "listen", "port_flag", "devices")},
                 "python": self._python(agent.host),
             },
         )

@@ -6,10 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
-from ._backends import check_env, parse_env
+from ._backends import AUTO, check_env, parse_env
 from ._errors import UsageError
 from ._hostfile import Entry, Hostfile, check_host_name, hostfile_from_data
 from ._plan import HostSettings, Resolve, host_settings, places, ring_addresses
@@ -86,14 +85,13 @@ def hostfile_from_inventory(
         UsageError: naming host and variable.
     """
     hosts = {name: _settings(name, hostvars[name]) for name in names}
-    rdma = {name: _rdma(name, hostvars[name]) for name in names}
     if ranks:
         entries = [_placed(entry, hosts, resolve) for entry in hostfile_from_data(ranks, "mlx_hostfile").entries]
     else:
-        entries = [Entry(name, ips, rdma[name]) for name, ips in places(list(hosts.values()), partial(ring_addresses, resolve=resolve))]
-    entries = [Entry(_ssh_name(hosts[entry.ssh], hostvars[entry.ssh]), entry.ips, entry.rdma) for entry in entries]
+        entries = [Entry(*place) for place in places(list(hosts.values()), resolve)]
+    entries = [Entry(ssh_name(hosts[entry.ssh], hostvars[entry.ssh]), entry.ips, entry.rdma) for entry in entries]
     envs = tuple(f"{name}={value}" for name, value in check_env(env or {}, "mlx_hostfile_env").items())
-    made = Hostfile(tuple(entries), backend, envs)
+    made = Hostfile(tuple(entries), "" if backend == AUTO else backend, envs)
     hostfile_from_data(made.data())  # whoever reads it will check as much: better told now
     return made
 
@@ -103,20 +101,13 @@ def _settings(name: str, variables: Mapping[str, Any]) -> HostSettings:
     return host_settings(name, variables, {}, variables.get("ansible_connection") in ("local", "ansible.builtin.local"))
 
 
-def _rdma(name: str, variables: Mapping[str, Any]) -> tuple[Any, ...]:
-    rdma = variables.get("mlx_rdma") or []
-    if not isinstance(rdma, list):
-        raise UsageError(f"{name}: mlx_rdma: want a list of devices, one per rank, not {rdma!r}")
-    return tuple(rdma)
-
-
 def _placed(entry: Entry, hosts: Mapping[str, HostSettings], resolve: Resolve) -> Entry:
     if entry.ssh not in hosts:
         raise UsageError(f"mlx_hostfile: {entry.ssh} is not among the hosts: {', '.join(hosts)}")
     return entry if entry.ips else Entry(entry.ssh, ring_addresses(hosts[entry.ssh], resolve), entry.rdma)
 
 
-def _ssh_name(host: HostSettings, variables: Mapping[str, Any]) -> str:
+def ssh_name(host: HostSettings, variables: Mapping[str, Any]) -> str:
     """Return what mlx.launch gives to ssh. Port, key and jump host have no place there; they belong into ssh's configuration."""
     if host.local:
         return LOCALHOST

@@ -13,6 +13,7 @@ from ._backends import check_env
 from ._deploy import Access
 from ._errors import UsageError
 from ._hostfile import check_host_name
+from ._hostfile_inventory import ssh_name
 from ._plan import HostSettings, host_settings
 from ._program import agent, host_command, supervisor
 from ._settings import JobSettings
@@ -65,6 +66,10 @@ class Hosts:
             env |= check_env(layer, f"{name}: mlx_env")
         local = variables.get("ansible_connection") in ("local", "ansible.builtin.local")
         return host_settings(name, variables, env | self._env, local)
+
+    def ssh_name(self, host: HostSettings) -> str:
+        """Return what mlx.launch would give to ssh for a host."""
+        return ssh_name(host, self._hostvars[host.name])
 
     def access(self, host: HostSettings, settings: JobSettings) -> Access:
         """Return how to deploy to a host."""

@@ -18,15 +18,19 @@ from ansible.release import __version__ as ansible_version
 from ._children import Cancelled
 from ._control import Control
 from ._deploy import Deploy, Outcome, project_digest, wanted_project
+from ._dry_run import describe, expected
 from ._errors import UsageError
 from ._exits import RankEnd
 from ._gang import Gang, HostPlan
 from ._interruption import Interruption
 from ._mpi_policy import MpiPolicy
-from ._plan import Deployed, HostSettings, JobPlan, Places, plan_job
+from ._plan import Deployed, HostSettings, JobPlan, plan_job
+from ._plantext import headline
 from ._policy import FINISHED, Cause, Limits, Policy
+from ._project import Project
+from ._ranktable import Place
 from ._record import job_record, rank_differences
-from ._settings import JobSettings, check_settings
+from ._settings import JobSettings
 from ._sinks import RunDir, default_log_dir, log_path
 from ._task import Task
 from ._version import VERSION
@@ -38,7 +42,7 @@ class Launch(Task):
     """One launch on behalf of a task."""
 
     def _run(self) -> dict[str, Any]:
-        settings = check_settings(self._options)
+        settings = self._check()
         hosts = [self._hosts.settings(name) for name in self._hosts.names(settings.group)]
         # Once: a name may resolve to another address the next time, and the ranks' table is one.
         rank_places = self._places(hosts, settings.backend)
@@ -47,6 +51,8 @@ class Launch(Task):
             raise UsageError(f"the hosts are not what they were in that run: {'; '.join(different)}")
         # Now, so that what cannot work is told before anything is started.
         connect = {name: self._hosts.channel(name, plan.specs[name]["python"]) for name in plan.table.hosts}
+        if self.dry_run:
+            return self._tell(settings, hosts, rank_places)
         deploy = self._deploy(settings, hosts, plan)
         run_dir = self._make_run_dir(settings)
         limits = Limits(settings.grace, settings.lease, settings.connect_timeout, settings.timeout)
@@ -78,7 +84,7 @@ class Launch(Task):
             run_dir.close()
         return result
 
-    def _plan(self, settings: JobSettings, hosts: Sequence[HostSettings], rank_places: Places, deployed: Deployed) -> JobPlan:
+    def _plan(self, settings: JobSettings, hosts: Sequence[HostSettings], rank_places: Sequence[Place], deployed: Deployed) -> JobPlan:
         return plan_job(
             self.job,
             settings,
@@ -104,13 +110,22 @@ class Launch(Task):
             versions={"mlxlaunch": VERSION, "ansible-core": ansible_version, "python": platform.python_version()},
         )
 
+    def _tell(self, settings: JobSettings, hosts: Sequence[HostSettings], rank_places: Sequence[Place]) -> dict[str, Any]:
+        """Say what would be done, and do nothing."""
+        project = _project(settings, hosts)
+        local = all(host.local for host in hosts)
+        deployed = expected(settings, project, environment=bool(settings.sync and settings.environment), local=local)
+        plan = self._plan(settings, hosts, rank_places, deployed)
+        told = describe(settings, hosts, plan, deployed, project, {host.name: self._hosts.ssh_name(host) for host in hosts})
+        sink = self._sink(settings, lambda: None, {})
+        self._reporter(sink)("job_planned", plan=told)
+        sink.close()
+        return {"returncode": 0, "cause": "planned", "message": f"would run {headline(told)}", "plan": told}
+
     def _deploy(self, settings: JobSettings, hosts: Sequence[HostSettings], plan: JobPlan) -> Deploy | None:
         """Return what has to be done before the launch, None when nothing has to."""
-        here = all(host.local for host in hosts)
-        if not settings.sync or (here and not settings.environment):
-            return None
-        project = None if here else wanted_project(settings)
-        if not project and not settings.environment:
+        project = _project(settings, hosts)
+        if not project and not (settings.sync and settings.environment):
             return None
         access = {host.name: self._hosts.access(host, settings) for host in hosts if host.name in plan.table.hosts}
         return Deploy(settings, project, access)
@@ -127,6 +142,11 @@ def make_policy(plan: JobPlan, limits: Limits, declared: Collection[str]) -> Pol
     """Return the rules of a job, in their first state."""
     now = time.monotonic()
     return MpiPolicy(plan.mpi, limits, now, declared) if plan.mpi else Policy(plan.table, limits, now, declared)
+
+
+def _project(settings: JobSettings, hosts: Sequence[HostSettings]) -> Project | None:
+    """Return what the hosts are to get, None when they get nothing or are this machine."""
+    return wanted_project(settings) if settings.sync and not all(host.local for host in hosts) else None
 
 
 def without_deployed(spec: Mapping[str, Any], deployed: Deployed) -> dict[str, Any]:

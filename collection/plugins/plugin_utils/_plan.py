@@ -9,15 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ._backends import plan_rank, watching_modules
+from ._backends import Wishes, devices, job_needs, listeners, plan_rank, watching_modules
 from ._errors import UsageError
 from ._hostfile import check_ipv4, is_ip
 from ._mpi import MpiJob, candidates, labels, stand_in
-from ._ranktable import RankTable, build_rank_table
+from ._ranktable import ALL, FIRST, Place, RankTable, build_rank_table
 from ._settings import JobSettings, check_slots
 
 Resolve = Callable[[str], list[str]]
-Places = Sequence[tuple[str, tuple[str, ...]]]  # (host, addresses) per rank
 
 
 @dataclass
@@ -62,6 +61,7 @@ class HostSettings:
     python: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
     local: bool = False
+    rdma: tuple[Any, ...] = ()
 
 
 def host_settings(name: str, variables: Mapping[str, Any], env: Mapping[str, str], local: bool) -> HostSettings:
@@ -83,7 +83,15 @@ def host_settings(name: str, variables: Mapping[str, Any], env: Mapping[str, str
         python=str(variables.get("mlx_python") or ""),
         env=env,
         local=local,
+        rdma=_rdma(variables.get("mlx_rdma"), name),
     )
+
+
+def _rdma(value: Any, name: str) -> tuple[Any, ...]:
+    """Return a host's RDMA devices as plain values; `check_rdma` looks at what they say, where a backend uses them."""
+    if value is not None and not isinstance(value, (list, tuple)):
+        raise UsageError(f"{name}: mlx_rdma: want a list of devices, one per rank, not {value!r}")
+    return tuple(list(entry) if isinstance(entry, (list, tuple)) else entry for entry in value or ())
 
 
 def ring_addresses(host: HostSettings, resolve: Resolve) -> tuple[str, ...]:
@@ -114,27 +122,38 @@ def ring_addresses(host: HostSettings, resolve: Resolve) -> tuple[str, ...]:
     return (found[0],)
 
 
-def known_addresses(host: HostSettings) -> tuple[str, ...]:
-    """Return a host's addresses for a backend that finds its own way: what is plain to see, and nothing that has to be resolved."""
-    address = host.address.rpartition("@")[2]
-    plain = is_ip(address) and ":" not in address and not address.startswith("127.")
-    return host.ips or ((address,) if plain else ())
+def rank_addresses(host: HostSettings, rank: int, resolve: Resolve, wanted: str = ALL) -> tuple[str, ...]:
+    """Return where a rank listens; nothing when the backend need not know and it cannot be told.
+
+    Args:
+        host: the rank's host.
+        rank: its number.
+        resolve: as for `ring_addresses`.
+        wanted: whose addresses the backend uses: those of ALL ranks, of the FIRST, or of NONE.
+    """
+    try:
+        return ring_addresses(host, resolve) if wanted == ALL or rank == 0 else host.ips
+    except UsageError:
+        if wanted == ALL or (wanted == FIRST and rank == 0):
+            raise
+        return ()
 
 
-def places(hosts: Sequence[HostSettings], addresses: Callable[[HostSettings], tuple[str, ...]]) -> list[tuple[str, tuple[str, ...]]]:
-    """Return (host, addresses) per rank, in rank order: hosts in order, each with its slots in a row."""
-    found: list[tuple[str, tuple[str, ...]]] = []
+def places(hosts: Sequence[HostSettings], resolve: Resolve, wanted: str = ALL) -> list[Place]:
+    """Return where each rank will be, in rank order: hosts in order, each with its slots in a row."""
+    found: list[Place] = []
     for host in hosts:
-        found += [(host.name, addresses(host))] * host.slots
+        found += [Place(host.name, rank_addresses(host, len(found), resolve, wanted), host.rdma)] * host.slots
     return found
 
 
 @dataclass(frozen=True)
 class JobPlan:
-    """A job as it will run: its rank table, what each host is told, and for mpirun what it is called with."""
+    """A job as it will run: its rank table, what each host is told, the RDMA devices, a row per rank, and what mpirun is called with."""
 
     table: RankTable
     specs: Mapping[str, Mapping[str, Any]]
+    rdma: Sequence[Sequence[Any]] = ()
     mpi: MpiJob | None = None
 
 
@@ -142,7 +161,7 @@ def plan_job(
     job: str,
     settings: JobSettings,
     hosts: Sequence[HostSettings],
-    rank_places: Places,
+    rank_places: Sequence[Place],
     *,
     default_python: str,
     default_cwd: str,
@@ -155,18 +174,24 @@ def plan_job(
         job: its id.
         settings: what holds for all hosts.
         hosts: what holds for each.
-        rank_places: (host, addresses) per rank.
+        rank_places: where each rank will be.
         default_python, default_cwd: for hosts that name none.
         terminal: (columns, lines), when known.
         deployed: what was brought to the hosts: where it has something, that counts.
     """
     deployed = deployed or Deployed()
     script = deployed.script or settings.script
-    if settings.backend == "mpi":
-        rank_places = grouped(rank_places)
-    table = build_rank_table(rank_places, settings.starting_port, settings.connections_per_ip)
     by_name = {host.name: host for host in hosts}
-    modules = watching_modules(settings.backend, table.world_size)
+    backend = settings.backend
+    if backend == "mpi":
+        rank_places = grouped(rank_places)
+    taken = settings.nccl_port if backend == "nccl" else 0
+    table = build_rank_table(
+        [(place.host, place.ips) for place in rank_places], settings.starting_port, settings.connections_per_ip, listeners(backend), taken
+    )
+    rdma = [place.rdma for place in rank_places]
+    needs = job_needs(backend, table, Wishes(settings.starting_port, settings.nccl_port, rdma, settings.verbose))
+    modules = watching_modules(backend, table.world_size)
     specs: dict[str, dict[str, Any]] = {}
     for index, name in enumerate(table.hosts):
         host = by_name[name]
@@ -183,35 +208,36 @@ def plan_job(
             # With its directory around it, a script expects to be run there.
             "default_cwd": deployed.project if settings.project_dir else default_cwd,
             "hold": deployed.held,
-            "addresses": sorted({ip for rank in ranks for ip in rank.ips}) if table.world_size > 1 else [],
-            "listen": [address for rank in ranks for address in rank.listen] if table.world_size > 1 else [],
+            "addresses": list(needs.own.get(name, ())) if table.world_size > 1 else [],
+            "listen": list(needs.listen.get(name, ())) if table.world_size > 1 else [],
+            "port_flag": needs.port_flag,
+            "devices": devices(host.env, name, len(ranks)) if backend == "nccl" else [],
             "grace": settings.grace,
             "lease": settings.lease,
+            # Once per host: as many ranks as there may be, what is sent grows with their number and not with its square.
+            "files": dict(needs.files),
             "modules": modules,
-            "ranks": [_rank_spec(rank, table, settings, host, argv, terminal) for rank in ranks],
+            "ranks": [
+                {"rank": rank.rank, "argv": argv, "env": plan_rank(rank, table, backend, needs, host.env, terminal)} for rank in ranks
+            ],
         }
-    mpi = _mpi_job(job, settings, table, by_name, specs) if settings.backend == "mpi" else None
-    return JobPlan(table, specs, mpi)
+    mpi = _mpi_job(job, settings, table, by_name, specs) if backend == "mpi" else None
+    return JobPlan(table, specs, rdma, mpi)
 
 
-def grouped(rank_places: Places) -> Places:
+def grouped(rank_places: Sequence[Place]) -> list[Place]:
     """Return the places with those of a host after each other, as mpirun numbers ranks and mlx.launch calls it."""
-    order = list(dict.fromkeys(host for host, _ips in rank_places))
-    return sorted(rank_places, key=lambda place: order.index(place[0]))
+    order = list(dict.fromkeys(place.host for place in rank_places))
+    return sorted(rank_places, key=lambda place: order.index(place.host))
 
 
 def _mpi_job(
     job: str, settings: JobSettings, table: RankTable, hosts: Mapping[str, HostSettings], specs: Mapping[str, dict[str, Any]]
 ) -> MpiJob:
-    """Return what mpirun is called with, and have every host look for it. Addresses are its own business."""
+    """Return what mpirun is called with, and have every host look for it."""
     python = specs[table.hosts[0]]["python"]
     where = candidates(settings.mpirun, python)
     for spec in specs.values():
-        spec |= {"addresses": [], "listen": [], "mpi": {"candidates": where, "stand_in": stand_in()}}
+        spec["mpi"] = {"candidates": where, "stand_in": stand_in()}
     addresses = {host: hosts[host].address for host in table.hosts}
     return MpiJob(job, table, labels(table, addresses, settings.mpi_agent), where, settings.mpi_args, python, settings.mpi_agent)
-
-
-def _rank_spec(rank: Any, table: RankTable, settings: JobSettings, host: HostSettings, argv: list[str], terminal: Any) -> dict[str, Any]:
-    plan = plan_rank(rank, table, host.env or {}, backend=settings.backend, verbose=settings.verbose, terminal=terminal)
-    return {"rank": rank.rank, "argv": argv, "env": dict(plan.env), "files": dict(plan.files)}

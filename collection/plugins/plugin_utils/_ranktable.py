@@ -9,8 +9,20 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from ._errors import UsageError
+
+# Whose addresses a backend uses, and so has to know.
+ALL, FIRST, NONE = "all", "first", "none"
+
+
+class Place(NamedTuple):
+    """Where a rank will be: its host, the addresses it listens on, and its RDMA devices to each rank."""
+
+    host: str
+    ips: tuple[str, ...]
+    rdma: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,6 +63,12 @@ class RankTable:
         """The machines, each once, in the order of their first rank."""
         return tuple(dict.fromkeys(rank.host for rank in self.ranks))
 
+    @property
+    def master(self) -> str:
+        """Address of rank 0, or its host's name when nobody has asked for an address."""
+        first = self.ranks[0]
+        return first.ips[0] if first.ips else first.host
+
     def of_host(self, host: str) -> tuple[Rank, ...]:
         """Return the ranks that run on `host`."""
         return tuple(rank for rank in self.ranks if rank.host == host)
@@ -65,10 +83,23 @@ class RankTable:
         return json.dumps([list(rank.listen) for rank in self.ranks])
 
 
-def build_rank_table(places: Sequence[tuple[str, tuple[str, ...]]], starting_port: int = 32323, connections_per_ip: int = 1) -> RankTable:
+def build_rank_table(
+    places: Sequence[tuple[str, tuple[str, ...]]],
+    starting_port: int = 32323,
+    connections_per_ip: int = 1,
+    listeners: str = ALL,
+    taken: int = 0,
+) -> RankTable:
     """Return the rank table for (host, addresses) pairs in rank order.
 
     Ports count up from `starting_port` over all ranks, addresses and connections, as in mlx.launch.
+
+    Args:
+        places: (host, addresses) per rank.
+        starting_port: the first port, or where only one rank listens the only one.
+        connections_per_ip: ports per address.
+        listeners: ALL ranks listen, as in a ring, only the FIRST, or NONE.
+        taken: a port that is used otherwise.
 
     Raises:
         UsageError: no ranks, a port beyond 65535, one address claimed by two hosts.
@@ -76,29 +107,31 @@ def build_rank_table(places: Sequence[tuple[str, tuple[str, ...]]], starting_por
     if not places:
         raise UsageError("no hosts to launch on")
     _refuse_shared_addresses(places)
-    _refuse_lone_loopback(places)
+    _refuse_lone_loopback(places, listeners)
     sizes = Counter(host for host, _ips in places)
     seen: Counter[str] = Counter()
     port = starting_port
     ranks = []
     for number, (host, ips) in enumerate(places):
-        listen = []
-        for ip in ips:
+        listen: list[str] = []
+        for ip in ips if listeners == ALL else ():
             listen += [f"{ip}:{port + at}" for at in range(connections_per_ip)]
             port += connections_per_ip
         ranks.append(Rank(number, host, seen[host], sizes[host], ips, tuple(listen)))
         seen[host] += 1
     if port - 1 > 65535:
         raise UsageError(f"ports {starting_port} to {port - 1} are needed, and 65535 is the last; lower --starting-port")
-    return RankTable(tuple(ranks), port if port <= 65535 else starting_port - 1)
+    free = (port + at for at in range(0 if listeners == ALL else 1, 3))
+    return RankTable(tuple(ranks), next((port for port in free if port <= 65535 and port != taken), starting_port - 1))
 
 
-def _refuse_lone_loopback(places: Sequence[tuple[str, tuple[str, ...]]]) -> None:
+def _refuse_lone_loopback(places: Sequence[tuple[str, tuple[str, ...]]], listeners: str) -> None:
     """A host that listens on 127.x.x.x among others that do not would wait for neighbours that talk to themselves."""
     loopback = {host for host, ips in places if any(ip.startswith("127.") for ip in ips)}
     others = {host for host, ips in places} - loopback
-    if loopback and others:
-        raise UsageError(f"{min(loopback)} would listen on 127.0.0.1, where {min(others)} cannot reach it; set mlx_ips for it")
+    lonely = {ALL: loopback, FIRST: loopback & {places[0][0]}, NONE: set[str]()}[listeners]
+    if lonely and others:
+        raise UsageError(f"{min(lonely)} would listen on 127.0.0.1, where {min(others)} cannot reach it; set mlx_ips for it")
 
 
 def _refuse_shared_addresses(places: Sequence[tuple[str, tuple[str, ...]]]) -> None:

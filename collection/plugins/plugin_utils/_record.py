@@ -46,7 +46,7 @@ def job_record(
         "settings": {**asdict(settings), "env": sorted(settings.env)},
         "inventory": dict(inventory),
         "ranks": rank_rows(plan.table),
-        "hostfile": hostfile_rows(plan.table),
+        "hostfile": hostfile_rows(plan),
         "deployed": dict(deployed),
         "hosts": {host: _host(spec) for host, spec in plan.specs.items()},
     }
@@ -74,9 +74,13 @@ def rank_rows(table: RankTable) -> list[dict[str, Any]]:
     return [{"rank": rank.rank, "host": rank.host, "local_rank": rank.local_rank, "listen": list(rank.listen)} for rank in table.ranks]
 
 
-def hostfile_rows(table: RankTable) -> list[dict[str, Any]]:
+def hostfile_rows(plan: JobPlan) -> list[dict[str, Any]]:
     """Return the same as an MLX hostfile has it."""
-    return [{"ssh": rank.host, "ips": list(rank.ips)} for rank in table.ranks]
+    rdma = plan.rdma or [()] * plan.table.world_size
+    return [
+        {"ssh": rank.host, "ips": list(rank.ips), **({"rdma": list(devices)} if devices else {})}
+        for rank, devices in zip(plan.table.ranks, rdma, strict=True)
+    ]
 
 
 def _host(spec: Mapping[str, Any]) -> dict[str, Any]:

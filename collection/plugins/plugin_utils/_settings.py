@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ._backends import check_backend, check_env
+from ._backends import AUTO, check_backend, check_env
 from ._errors import UsageError
 
 RUN, HOST = "run", "host"
@@ -55,7 +55,15 @@ SETTINGS = (
     Setting("args", "list", (), "Arguments for the script."),
     Setting("command", "list", (), "Any command to run in place of Python and a script."),
     Setting("group", "str", "mlx", "Inventory group whose hosts run the ranks, in inventory order.", ("--group",), metavar="NAME"),
-    Setting("backend", "str", "ring", "Distributed backend.", ("--backend",), metavar="NAME"),
+    Setting(
+        "backend",
+        "str",
+        AUTO,
+        "Distributed backend. As with mlx.launch, `auto` is what the hostfile says, else `nccl` where the MLX that launches "
+        "can use CUDA, else `ring`.",
+        ("--backend",),
+        metavar="NAME",
+    ),
     Setting(
         "env",
         "dict",
@@ -86,7 +94,7 @@ SETTINGS = (
         "starting_port",
         "int",
         32323,
-        "First port the ring listens on; counts up by rank, address and connection.",
+        "First port the ring listens on; counts up by rank, address and connection. With jaccl, rank 0 listens on it.",
         ("--starting-port", "-p"),
         metavar="PORT",
     ),
@@ -110,6 +118,7 @@ SETTINGS = (
         ("--mpi-agent",),
         metavar="NAME",
     ),
+    Setting("nccl_port", "int", 12345, "Port rank 0 listens on, with nccl.", ("--nccl-port",), metavar="PORT"),
     Setting("prefix", "bool", False, "Put [rank host] before each line of output.", ("--prefix",)),
     Setting("verbose", "bool", False, "Tell more: hosts as they become ready, process ids, the ring's own messages.", ("--verbose",)),
     Setting("grace", "float", 10.0, "Seconds a rank has between TERM and KILL.", ("--grace",), metavar="SECONDS"),
@@ -164,6 +173,7 @@ SETTINGS = (
     Setting("keep", "int", 2, "Earlier environments and project versions that stay on the hosts.", ("--keep",), metavar="N"),
     Setting("ips", "list", (), "IPv4 addresses the host's ranks listen on. Default: ansible_host, or what its name resolves to.", (), HOST),
     Setting("slots", "int", 1, "Ranks on the host.", (), HOST),
+    Setting("rdma", "list", (), "RDMA devices to each rank, for jaccl: a name, a list of names, or null for itself.", (), HOST),
 )
 BY_NAME = {setting.name: setting for setting in SETTINGS}
 RUN_SETTINGS = tuple(setting for setting in SETTINGS if setting.scope == RUN or setting.name == "python")
@@ -177,7 +187,7 @@ class JobSettings:
     args: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     group: str = "mlx"
-    backend: str = "ring"
+    backend: str = AUTO
     env: Mapping[str, str] = field(default_factory=dict)
     cwd: str = ""
     python: str = ""
@@ -186,6 +196,7 @@ class JobSettings:
     mpirun: str = ""
     mpi_args: tuple[str, ...] = ()
     mpi_agent: str = "channel"
+    nccl_port: int = 12345
     prefix: bool = False
     verbose: bool = False
     grace: float = 10.0
@@ -240,8 +251,9 @@ def _split_again(args: Iterable[str]) -> tuple[str, ...]:
 
 
 def _check_ranges(settings: JobSettings) -> None:
-    if not 1 <= settings.starting_port <= 65535:
-        raise UsageError(f"--starting-port {settings.starting_port}: a port is a number from 1 to 65535")
+    for name in ("starting_port", "nccl_port"):
+        if not 1 <= getattr(settings, name) <= 65535:
+            raise UsageError(f"{BY_NAME[name].flags[0]} {getattr(settings, name)}: a port is a number from 1 to 65535")
     if settings.connections_per_ip < 1:
         raise UsageError(f"--connections-per-ip {settings.connections_per_ip}: want 1 or more")
     if settings.keep < 0:

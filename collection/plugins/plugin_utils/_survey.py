@@ -71,7 +71,7 @@ def links_of(host: str, table: RankTable) -> list[Link]:
     found: dict[str, Link] = {}
     for rank in table.of_host(host):
         for other in _neighbours(rank, table):
-            if other.host != host:
+            if other.host != host and other.listen:
                 per_ip = len(other.listen) // len(other.ips)
                 for at, address in enumerate(other.listen):
                     found.setdefault(address, Link(other.host, address, _source(rank, other, at // per_ip)))

@@ -9,19 +9,22 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from dataclasses import replace
 from typing import Any
 
 from . import _terminal
+from ._backends import AUTO, listeners
 from ._control import Control
+from ._cuda import default_backend
 from ._describe import Describer, make_prefix
 from ._errors import LaunchError, UsageError
 from ._hostfile import hostfile_from_data
 from ._hosts import Hosts
 from ._ids import new_job_id
-from ._plan import HostSettings, Places, known_addresses, places, ring_addresses
+from ._plan import HostSettings, places, rank_addresses
+from ._ranktable import Place
 from ._resolve import resolve_ipv4
-from ._settings import JobSettings
+from ._settings import JobSettings, check_settings
 from ._sinks import DisplaySink, Sink, SocketSink, TerminalSink
 
 
@@ -36,6 +39,7 @@ class Task:
 
     Attributes:
         job: id of this piece of work.
+        dry_run: whether to tell only what would be done.
     """
 
     def __init__(self, options: Mapping[str, Any], task: Any, play_context: Any, templar: Any, task_vars: Mapping[str, Any], show: Any):
@@ -52,6 +56,7 @@ class Task:
         self._command = setup.get("command") or sys.argv
         self._expected = setup.get("ranks")
         self.job = setup.get("job") or new_job_id()
+        self.dry_run = bool(setup.get("dry_run")) or bool(task.check_mode)
         self._options = options | setup.get("settings", {})
         self._hosts = Hosts(task, play_context, templar, task_vars, self._options.get("env") or {})
 
@@ -70,18 +75,24 @@ class Task:
     def _run(self) -> dict[str, Any]:
         raise NotImplementedError
 
-    def _places(self, hosts: Sequence[HostSettings], backend: str) -> Places:
-        """Return (host, addresses) per rank, in rank order."""
-        addresses = known_addresses if backend == "mpi" else partial(ring_addresses, resolve=resolve_ipv4)
+    def _places(self, hosts: Sequence[HostSettings], backend: str) -> list[Place]:
+        """Return where each rank will be, in rank order; addresses only where the backend needs them."""
+        wanted = listeners(backend)
         if not self._hostfile:
-            return places(hosts, addresses)
+            return places(hosts, resolve_ipv4, wanted)
         known = {host.name: host for host in hosts}
         found = []
-        for entry in hostfile_from_data(self._hostfile).entries:
+        for rank, entry in enumerate(hostfile_from_data(self._hostfile).entries):
             if entry.ssh not in known:
                 raise UsageError(f"hostfile: {entry.ssh} is not in the inventory")
-            found += places([known[entry.ssh]], addresses)[:1] if not entry.ips else [(entry.ssh, entry.ips)]
+            host = known[entry.ssh]
+            found.append(Place(entry.ssh, entry.ips or rank_addresses(host, rank, resolve_ipv4, wanted), entry.rdma or host.rdma))
         return found
+
+    def _check(self, *, job: bool = True) -> JobSettings:
+        """Return the task's settings, checked, with the backend decided."""
+        settings = check_settings(self._options, job=job)
+        return replace(settings, backend=default_backend(self._default_python)) if settings.backend == AUTO else settings
 
     def _sink(self, settings: JobSettings, wake: Callable[[], None], host_of: Mapping[int, str]) -> Sink:
         if self._control:

@@ -1,0 +1,32 @@
+# Copyright (c) the mlxlaunch-ansible contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Private to this collection: whether this machine's MLX can use CUDA, on which mlx.launch's default backend depends."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+_PATIENCE = 60.0  # seconds; importing MLX with CUDA from a cold disk takes a few
+_ASK = "import mlx.core as mx; print('CUDA', mx.cuda.is_available())"
+
+
+def default_backend(python: str, dev: Path = Path("/dev")) -> str:
+    """Return what mlx.launch takes when nobody says: nccl where MLX here can use CUDA, else ring.
+
+    Source: main() in mlx/_distributed_utils/launch.py, 0.32.4. Only a machine with a device is asked, as that takes long.
+
+    Args:
+        python: the one that launches.
+        dev: where devices are.
+    """
+    if not any(dev.glob("nvidia[0-9]*")) and not (dev / "dxg").exists():
+        return "ring"
+    try:
+        done = subprocess.run(
+            [python, "-c", _ASK], capture_output=True, text=True, timeout=_PATIENCE, check=False, stdin=subprocess.DEVNULL
+        )
+    except (OSError, subprocess.SubprocessError):
+        return "ring"
+    return "nccl" if "CUDA True" in done.stdout else "ring"
