@@ -342,7 +342,7 @@ def start_job(  # noqa: PLR0913 - every setting has its name here, and only thre
     env: Mapping[str, str] | None = None,
     cwd: str | os.PathLike[str] | None = None,
     python: str | os.PathLike[str] | None = None,
-    starting_port: int | None = None,
+    starting_port: int | str | None = None,
     connections_per_ip: int | None = None,
     mpirun: str | os.PathLike[str] | None = None,
     mpi_args: Sequence[str] | None = None,
@@ -385,7 +385,7 @@ def start_job(  # noqa: PLR0913 - every setting has its name here, and only thre
         env: variables for the ranks, over those of the inventory.
         cwd: working directory on the hosts.
         python: interpreter on the hosts; default the path of the one that runs this.
-        starting_port: first port of the ring, or the one of jaccl's rank 0, 32323.
+        starting_port: first port of the ring, or the one of jaccl's rank 0, 32323; `auto` for a range that is free on every host.
         connections_per_ip: connections between neighbours per address, 1.
         mpirun: its path on the hosts; else beside the Python, Homebrew's or the system's.
         mpi_args: arguments for it, each split as a shell splits words.

@@ -12,7 +12,7 @@ import pytest
 
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils import _hostcheck
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils._hostcheck import (
-    _check_devices,
+    check_devices,
     check_host,
     describe,
     facts,
@@ -101,12 +101,14 @@ def test_addresses_as_a_phrase(addresses: list[tuple[str, str]], text: str) -> N
 
 def spec(tmp_path: Path, **wanted: Any) -> dict[str, Any]:
     base = {"python": sys.executable, "script": "", "command": "", "cwd": str(tmp_path), "default_cwd": "", "addresses": [], "listen": []}
-    base |= {"port_flag": "--starting-port", "devices": []}
+    base |= {"port_flag": "--starting-port", "devices": [], "shifts": [0]}
     return {**base, **wanted}
 
 
 def problems(tmp_path: Path, **wanted: Any) -> list[str]:
-    return check_host(spec(tmp_path, **wanted))[1]  # type: ignore[no-any-return]
+    _facts, found, ports = check_host(spec(tmp_path, **wanted))
+    ports.close()
+    return found  # type: ignore[no-any-return]
 
 
 def test_host_that_has_everything_has_no_problems(tmp_path: Path) -> None:
@@ -129,7 +131,10 @@ def test_host_that_has_everything_has_no_problems(tmp_path: Path) -> None:
         ({"python": "", "command": "./plain"}, "command ./plain is not there, or cannot be run"),
         ({"python": "", "command": "package"}, "command package is not there, or cannot be run"),
         ({"cwd": "/nowhere"}, "working directory /nowhere is not there"),
-        ({"listen": ["127.0.0.1:{used}"]}, "port 127.0.0.1:{used} cannot be used: Address already in use; try another --starting-port"),
+        (
+            {"listen": ["127.0.0.1:{used}"]},
+            "port 127.0.0.1:{used} cannot be used: {taken}; try another --starting-port",
+        ),
     ],
 )
 def test_what_is_missing_is_named(tmp_path: Path, wanted: dict[str, Any], text: str) -> None:
@@ -137,9 +142,11 @@ def test_what_is_missing_is_named(tmp_path: Path, wanted: dict[str, Any], text: 
     (tmp_path / "plain").touch(0o644)
     with socket.create_server(("127.0.0.1", 0)) as server:
         used = str(server.getsockname()[1])
+        who = f" ({Path('/proc/self/comm').read_text().strip()}, process {os.getpid()})" if sys.platform == "linux" else ""
         if "listen" in wanted:
             wanted = {"listen": [address.replace("{used}", used) for address in wanted["listen"]]}
-        assert problems(tmp_path, **wanted) == [text.replace("{tmp}", str(tmp_path)).replace("{used}", used)]
+        text = text.replace("{used}", used).replace("{taken}", f"Address already in use{who}")
+        assert problems(tmp_path, **wanted) == [text.replace("{tmp}", str(tmp_path))]
 
 
 @pytest.mark.parametrize(
@@ -159,21 +166,21 @@ def test_a_cuda_device_for_each_rank(tmp_path: Path, nodes: list[str], wanted: l
     for name in nodes:
         (tmp_path / name).touch()
     found: list[str] = []
-    _check_devices(wanted, found, str(tmp_path))
+    check_devices(wanted, found, str(tmp_path))
     assert found == ([text.replace("{tmp}", str(tmp_path))] if text else [])
 
 
 def test_nccl_on_a_mac_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     found: list[str] = []
-    _check_devices(["0"], found)
+    check_devices(["0"], found)
     assert found == ["1 rank with nccl needs CUDA device 0; nccl runs on Linux only, and this is darwin"]
 
 
 def test_a_port_that_is_taken_tells_its_own_flag(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         [text] = problems(tmp_path, listen=[f"0.0.0.0:{server.getsockname()[1]}"], port_flag="--nccl-port")
-    assert text.endswith("Address already in use; try another --nccl-port")
+    assert text.endswith("; try another --nccl-port")
 
 
 def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
@@ -216,7 +223,7 @@ def test_python_is_found_relative_to_the_working_directory(tmp_path: Path) -> No
 @pytest.mark.parametrize("there", [True, False])
 def test_default_working_directory_is_the_launchers_where_it_exists_else_home(tmp_path: Path, there: bool) -> None:
     wanted = tmp_path if there else tmp_path / "gone"
-    known, found = check_host(spec(tmp_path, cwd="", default_cwd=str(wanted)))
+    known, found, _ports = check_host(spec(tmp_path, cwd="", default_cwd=str(wanted)))
     assert (known["cwd"], found) == (str(wanted) if there else str(Path.home()), [])
 
 

@@ -25,7 +25,8 @@ FOR_PROGRAMS = {"hostfile", "job", "control", "terminal"}
 #: Settings that may differ between hosts have no default in the role: it would hide that they are not set.
 PER_HOST = {setting.variable for setting in SETTINGS if setting.scope == HOST} | {"mlx_env"}
 #: What Ansible has no type for, or what the action reads in more than one form.
-ROLE_TYPES = {"list": "raw", "path": "str"}
+ROLE_TYPES = {"list": "raw", "path": "str", "port": "raw"}
+ACTION_TYPES = {"port": "raw"}
 
 
 def documentation(path: str) -> dict[str, Any]:
@@ -60,7 +61,7 @@ def test_action_documents_every_setting_of_a_job_and_no_other() -> None:
 @pytest.mark.parametrize("name", [setting.name for setting in RUN_SETTINGS])
 def test_action_documents_type_and_default(name: str) -> None:
     setting, option = BY_NAME[name], ACTION[name]
-    assert (option["type"], option["default"]) == (setting.type, plain(setting.default))
+    assert (option["type"], option["default"]) == (ACTION_TYPES.get(setting.type, setting.type), plain(setting.default))
 
 
 def test_documented_backends_are_those_that_can_be_started() -> None:
@@ -124,7 +125,7 @@ CHECK_ARGUMENTS = load(CHECK_ROLE / "meta" / "argument_specs.yml")["argument_spe
 @pytest.mark.parametrize("name", sorted(set(CHECK_ACTION) - FOR_PROGRAMS))
 def test_check_documents_the_settings_it_takes(name: str) -> None:
     setting, option = BY_NAME[name], CHECK_ACTION[name]
-    assert (option["type"], option["default"]) == (setting.type, plain(setting.default))
+    assert (option["type"], option["default"]) == (ACTION_TYPES.get(setting.type, setting.type), plain(setting.default))
 
 
 def test_check_takes_what_its_role_and_its_command_give() -> None:

@@ -13,14 +13,16 @@ import os
 import socket
 import sys
 
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils._ports import Kept
+
 PREFIXES = ("MLX_", "PYTHON", "DYLD_", "LD_")
 
 
 def check_host(spec):
-    """Return (facts, problems) for the part of the job that runs on this host.
+    """Return (facts, problems, ports that are kept) for the part of the job that runs on this host.
 
     Args:
-        spec: python, script and command ("" when not asked for), cwd, default_cwd, addresses, listen ("ip:port"), port_flag,
+        spec: python, script and command ("" when not asked for), cwd, default_cwd, addresses, listen ("ip:port"), shifts, port_flag,
             devices (the CUDA device of each rank, nothing for a backend that wants none), mpi (candidates).
     """
     problems = []
@@ -31,16 +33,17 @@ def check_host(spec):
         _check_script(spec["script"], cwd, problems)
     elif spec["command"] and not _find_program(spec["command"], cwd):
         problems.append("command %s is not there, or cannot be run" % spec["command"])
-    if not _check_addresses(spec["addresses"], problems):
-        _check_ports(spec["listen"], problems, spec["port_flag"])
-    _check_devices(spec["devices"], problems)
-    known = facts(cwd)
+    foreign = check_addresses(spec["addresses"], problems)
+    ports = Kept(() if foreign else spec["listen"], spec["shifts"], spec["port_flag"])
+    problems += [] if ports.shifts else ports.problems
+    check_devices(spec["devices"], problems)
+    known = dict(facts(cwd), shifts=ports.shifts)
     if "mpi" in spec:
         # Late: only this backend needs it.
         from ansible_collections.mlxlaunch.cluster.plugins.module_utils._mpirun import find
 
         known.update(uid=os.getuid(), mpirun=find(spec["mpi"]["candidates"]))
-    return known, problems
+    return known, problems, ports
 
 
 def facts(cwd):
@@ -91,7 +94,7 @@ def _check_script(script, cwd, problems):
         problems.append("script %s cannot be read" % path)
 
 
-def _check_addresses(addresses, problems):
+def check_addresses(addresses, problems):
     foreign = [ip for ip in addresses if not _owns(ip)]
     if foreign:
         problems.append("does not own %s; it has %s" % (", ".join(foreign), describe(own_addresses())))
@@ -107,19 +110,7 @@ def _owns(ip):
     return True
 
 
-def _check_ports(listen, problems, flag):
-    for address in listen:
-        ip, _colon, port = address.rpartition(":")
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            # As MLX's ring does: a port still in TIME_WAIT from the job before is free.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((ip, int(port)))
-            except OSError as exc:
-                problems.append("port %s cannot be used: %s; try another %s" % (address, exc.strerror, flag))
-
-
-def _check_devices(wanted, problems, dev="/dev"):
+def check_devices(wanted, problems, dev="/dev"):
     """With fewer devices than ranks NCCL fails late, or waits for ever.
 
     Args:

@@ -152,7 +152,8 @@ def stage(files, folder):
     """
     paths = {name: os.path.join(folder, name) for name in files}
     for name, path in paths.items():
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        # In a directory of this user's own. What is there already is what stood for this before all was decided.
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with os.fdopen(fd, "w") as out:
             out.write(files[name])
     return paths
@@ -175,6 +176,10 @@ class RankProcess:
         self._folder = folder
         self._files = files
         self.streams = []
+
+    def replan(self, env):
+        """Take other variables than those that stood for what was not decided yet."""
+        self._plan["env"] = env
 
     def start(self, cwd, environment, affinity=()):
         """Start the process; raise OSError when it cannot be.

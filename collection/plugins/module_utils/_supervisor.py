@@ -108,6 +108,7 @@ class Supervisor:
         self._recovery = None
         self._cwd = ""
         self._mpi = None  # what mpirun does here
+        self._ports = None  # kept for the ranks
         self._ender = None
         self._left = None  # what the ranks left that could not be ended; None until they are gone
         self._done = None  # what to tell when all output is sent
@@ -217,7 +218,7 @@ class Supervisor:
             self._recovery.run()
             self._channel.heard = time.monotonic()  # it did not listen meanwhile
             return
-        known, problems = check_host(spec)
+        known, problems, self._ports = check_host(spec)
         for path in spec["hold"]:
             try:
                 hold(path)  # until this process ends
@@ -235,6 +236,8 @@ class Supervisor:
         except OSError as exc:
             problems.append("cannot write to the job's directory %s: %s" % (folder, exc.strerror))
         self._channel.tell(wire.REFUSED if problems else wire.READY, {"problems": problems} if problems else dict(known, folder=folder))
+        for doubt in self._ports.doubts:
+            self._warn(doubt)
 
     def _go(self, decided):
         """Start the ranks, or what will have them started.
@@ -243,6 +246,11 @@ class Supervisor:
             decided: what could only be told when every host was ready.
         """
         self._started_at = time.monotonic()
+        self._ports.choose(decided.get("shift", 0))
+        if "files" in decided:
+            stage(decided["files"], self._status.folder)
+            for rank in self._staged:
+                rank.replan(decided["env"][str(rank.rank)])
         self._guard = Guard(mark_of(self._spec), self._spec["grace"], (self._channel.fd_in, self._channel.fd_out, self._wakeup))
         if self._mpi:
             self._mpi.begin(decided)
@@ -427,6 +435,7 @@ class Supervisor:
         self._done = {"left": {str(pid): name for pid, name in self._left.items()}}
         if self._mpi:
             self._mpi.close()
+        self._ports.close()  # before anyone hears that the job is over, and starts another
         if self._guard:
             self._guard.dismiss()
         self._maybe_done()

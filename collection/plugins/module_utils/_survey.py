@@ -11,6 +11,7 @@ import re
 
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils import _hostcheck as hostcheck
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils import _machine as machine
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils import _ports as ports
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils._leftovers import leftovers
 
 _PATIENCE = 120.0  # seconds for a Python that has to be read from a slow disk, or imports all of Metal
@@ -52,9 +53,9 @@ def survey(agent, spec):
     """
     run = agent.run
     problems = []
-    if not hostcheck._check_addresses(spec["addresses"], problems):
-        hostcheck._check_ports(spec["listen"], problems, spec["port_flag"])
-    hostcheck._check_devices(spec["devices"], problems)
+    if not hostcheck.check_addresses(spec["addresses"], problems):
+        problems += ports.check(spec["listen"], spec["port_flag"])
+    hostcheck.check_devices(spec["devices"], problems)
     return {
         "system": machine.system(run),
         "python": _python(run, spec),

@@ -76,7 +76,8 @@ options:
   starting_port:
     description:
       - First port the ring listens on; counts up by rank, address and connection. With jaccl, rank 0 listens on it.
-    type: int
+      - With V(auto), a range of ports is found that is free on every host, between 20000 and 32000.
+    type: raw
     default: 32323
   connections_per_ip:
     description:

@@ -10,6 +10,7 @@ import platform
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,13 @@ class Launch(Task):
             plan = self._plan(settings, hosts, rank_places, outcome.deployed) if deploy else plan
             if plan.mpi and isinstance(gang.policy, MpiPolicy):
                 gang.policy.use(plan.mpi)
-            run_dir.write("job.json", self._record(settings, plan, outcome.deployed, deploy))
+
+            def record(plan: JobPlan) -> None:
+                run_dir.write("job.json", self._record(settings, plan, outcome.deployed, deploy))
+
+            record(plan)
+            if plan.ports:
+                gang.policy.settle = partial(plan.ports.settle, chosen=record)
             specs = plan.specs
             if outcome.problems:
                 specs = {host: without_deployed(spec, outcome.deployed) for host, spec in specs.items()}

@@ -6,13 +6,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ._backends import Wishes, devices, job_needs, listeners, plan_rank, watching_modules
 from ._errors import UsageError
 from ._hostfile import check_ipv4, is_ip
 from ._mpi import MpiJob, candidates, labels, stand_in
+from ._portrange import FIRST as _ANY_PORT
+from ._portrange import PortRange, ranges
 from ._ranktable import ALL, FIRST, Place, RankTable, build_rank_table
 from ._settings import JobSettings, check_slots
 
@@ -149,12 +151,14 @@ def places(hosts: Sequence[HostSettings], resolve: Resolve, wanted: str = ALL) -
 
 @dataclass(frozen=True)
 class JobPlan:
-    """A job as it will run: its rank table, what each host is told, the RDMA devices, a row per rank, and what mpirun is called with."""
+    """A job as it will run: its rank table, what each host is told, the RDMA devices, a row per rank, what mpirun is called with,
+    and how a range of ports is found."""
 
     table: RankTable
-    specs: Mapping[str, Mapping[str, Any]]
+    specs: Mapping[str, dict[str, Any]]
     rdma: Sequence[Sequence[Any]] = ()
     mpi: MpiJob | None = None
+    ports: PortRange | None = None
 
 
 def plan_job(
@@ -183,6 +187,20 @@ def plan_job(
     script = deployed.script or settings.script
     by_name = {host.name: host for host in hosts}
     backend = settings.backend
+    if settings.starting_port is None:
+        return _plan_ports(
+            job,
+            lambda base: plan_job(
+                job,
+                replace(settings, starting_port=base),
+                hosts,
+                rank_places,
+                default_python=default_python,
+                default_cwd=default_cwd,
+                terminal=terminal,
+                deployed=deployed,
+            ),
+        )
     if backend == "mpi":
         rank_places = grouped(rank_places)
     taken = settings.nccl_port if backend == "nccl" else 0
@@ -210,6 +228,7 @@ def plan_job(
             "hold": deployed.held,
             "addresses": list(needs.own.get(name, ())) if table.world_size > 1 else [],
             "listen": list(needs.listen.get(name, ())) if table.world_size > 1 else [],
+            "shifts": [0],
             "port_flag": needs.port_flag,
             "devices": devices(host.env, name, len(ranks)) if backend == "nccl" else [],
             "grace": settings.grace,
@@ -223,6 +242,18 @@ def plan_job(
         }
     mpi = _mpi_job(job, settings, table, by_name, specs) if backend == "mpi" else None
     return JobPlan(table, specs, rdma, mpi)
+
+
+def _plan_ports(job: str, replan: Callable[[int], JobPlan]) -> JobPlan:
+    """Return the plan with the first of several ranges of ports, every host being asked for all of them."""
+    first = replan(_ANY_PORT)
+    # One more, for MASTER_PORT.
+    width = len([address for rank in first.table.ranks for address in rank.listen]) + 2
+    found = PortRange(ranges(job, width), replan)
+    plan = replan(found.bases[0])
+    for spec in plan.specs.values():
+        spec["shifts"] = found.shifts
+    return replace(plan, ports=found)
 
 
 def grouped(rank_places: Sequence[Place]) -> list[Place]:

@@ -14,20 +14,11 @@ from pathlib import Path
 _PACKAGE = "ansible_collections.mlxlaunch.cluster.plugins.module_utils"
 # The last one has `main`.
 _SUPERVISOR = (
-    "_wire",
-    "_lock",
-    "_spool",
-    "_processes",
-    "_mpirun",
-    "_hostcheck",
-    "_rank",
-    "_recover",
-    "_stand_in",
-    "_mpi_side",
-    "_supervisor",
+    *("_wire", "_lock", "_spool", "_processes", "_mpirun", "_ports", "_hostcheck", "_rank", "_recover"),
+    *("_stand_in", "_mpi_side", "_supervisor"),
 )
 _AGENT = (
-    *("_wire", "_processes", "_mpirun", "_hostcheck", "_folders", "_lock", "_manifest", "_store", "_versions"),
+    *("_wire", "_processes", "_mpirun", "_ports", "_hostcheck", "_folders", "_lock", "_manifest", "_store", "_versions"),
     *("_interpreter", "_pip", "_environment", "_envcopy", "_envlock"),
     *("_machine", "_leftovers", "_neighbours", "_survey", "_hostfile_calls", "_agent", "_calls"),
 )

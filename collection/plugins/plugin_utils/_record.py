@@ -14,7 +14,7 @@ from typing import Any
 
 from ._plan import JobPlan
 from ._ranktable import RankTable
-from ._settings import JobSettings
+from ._settings import AUTO_PORT, JobSettings
 
 FORMAT = 1
 
@@ -43,7 +43,7 @@ def job_record(
         "command": masked(command),
         "versions": dict(versions),
         "backend": settings.backend,
-        "settings": {**asdict(settings), "env": sorted(settings.env)},
+        "settings": {**asdict(settings), "env": sorted(settings.env), "starting_port": settings.starting_port or AUTO_PORT},
         "inventory": dict(inventory),
         "ranks": rank_rows(plan.table),
         "hostfile": hostfile_rows(plan),
@@ -88,10 +88,15 @@ def _host(spec: Mapping[str, Any]) -> dict[str, Any]:
     return {"python": spec["python"], "argv": list(first["argv"]), "cwd": spec["cwd"] or spec["default_cwd"], "env": sorted(first["env"])}
 
 
+def _without_ports(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a rank's row to compare: ports are a setting, and may be chosen anew for every job."""
+    return {**row, "listen": [address.rpartition(":")[0] for address in row["listen"]]}
+
+
 def rank_differences(before: Sequence[Mapping[str, Any]], table: RankTable) -> list[str]:
     """Return what is different about the ranks of an earlier job; nothing when it is the same."""
     now = rank_rows(table)
-    pairs = [(old, new) for old, new in zip(before, now, strict=False) if old != new]
+    pairs = [(old, new) for old, new in zip(before, now, strict=False) if _without_ports(old) != _without_ports(new)]
     found = [f"rank {old['rank']} is now on {_place(new)}, it was on {_place(old)}" for old, new in pairs]
     if len(before) != len(now):
         found.append(f"there are {len(now)} ranks, there were {len(before)}")

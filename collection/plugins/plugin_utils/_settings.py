@@ -19,6 +19,7 @@ from ._backends import AUTO, check_backend, check_env
 from ._errors import UsageError
 
 RUN, HOST = "run", "host"
+AUTO_PORT = "auto"  # as the first port: a range that is free on every host
 COPY = "copy"  # as the environment: the one that launches
 
 
@@ -92,9 +93,10 @@ SETTINGS = (
     ),
     Setting(
         "starting_port",
-        "int",
+        "port",
         32323,
-        "First port the ring listens on; counts up by rank, address and connection. With jaccl, rank 0 listens on it.",
+        "First port the ring listens on; counts up by rank, address and connection. With jaccl, rank 0 listens on it. "
+        "`auto` finds a range that is free on every host.",
         ("--starting-port", "-p"),
         metavar="PORT",
     ),
@@ -191,7 +193,7 @@ class JobSettings:
     env: Mapping[str, str] = field(default_factory=dict)
     cwd: str = ""
     python: str = ""
-    starting_port: int = 32323
+    starting_port: int | None = 32323  # None: auto
     connections_per_ip: int = 1
     mpirun: str = ""
     mpi_args: tuple[str, ...] = ()
@@ -252,7 +254,8 @@ def _split_again(args: Iterable[str]) -> tuple[str, ...]:
 
 def _check_ranges(settings: JobSettings) -> None:
     for name in ("starting_port", "nccl_port"):
-        if not 1 <= getattr(settings, name) <= 65535:
+        port = getattr(settings, name)
+        if port is not None and not 1 <= port <= 65535:
             raise UsageError(f"{BY_NAME[name].flags[0]} {getattr(settings, name)}: a port is a number from 1 to 65535")
     if settings.connections_per_ip < 1:
         raise UsageError(f"--connections-per-ip {settings.connections_per_ip}: want 1 or more")
@@ -311,6 +314,10 @@ def _whole(value: Any) -> int:
     return int(value)
 
 
+def _port(value: Any) -> int | None:
+    return None if value == AUTO_PORT else _whole(value)
+
+
 def _number(value: Any) -> float:
     if isinstance(value, bool) or not math.isfinite(float(value)):
         raise ValueError
@@ -329,6 +336,7 @@ _CONVERT: dict[str, Callable[[Any], Any]] = {
     "list": _words,
     "bool": _boolean,
     "int": _whole,
+    "port": _port,
     "float": _number,
 }
 _WANTED = {
@@ -337,6 +345,7 @@ _WANTED = {
     "list": "a list of words (true and false want quotes)",
     "bool": "yes or no",
     "int": "a whole number",
+    "port": "a whole number, or auto",
     "float": "a number",
     "dict": "a mapping of names to values",
 }
