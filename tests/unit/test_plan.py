@@ -195,5 +195,7 @@ def test_nccl_wants_a_device_for_each_rank_of_a_host() -> None:
 def test_a_host_whose_address_no_rank_needs_may_have_none() -> None:
     specs = plan(host("a"), host("six.local"), backend="nccl").specs
     assert specs["six.local"]["ranks"][0]["env"]["NCCL_HOST_IP"] == "10.0.0.1"
+    found = places([host("a"), host("b", ansible_host="10.0.0.7"), host("c", ansible_host="nowhere")], resolve, "first")
+    assert [place.ips for place in found] == [("10.0.0.1",), ("10.0.0.7",), ()]
     with pytest.raises(UsageError, match="six.local: no IPv4 address; set mlx_ips"):
         plan(host("six.local"), host("a"), backend="nccl")

@@ -133,12 +133,18 @@ def rank_addresses(host: HostSettings, rank: int, resolve: Resolve, wanted: str 
         resolve: as for `ring_addresses`.
         wanted: whose addresses the backend uses: those of ALL ranks, of the FIRST, or of NONE.
     """
+    needed = wanted == ALL or (wanted == FIRST and rank == 0)
     try:
-        return ring_addresses(host, resolve) if wanted == ALL or rank == 0 else host.ips
+        return ring_addresses(host, resolve if needed or rank == 0 else _no_names)
     except UsageError:
-        if wanted == ALL or (wanted == FIRST and rank == 0):
+        if needed:
             raise
         return ()
+
+
+def _no_names(_name: str) -> list[str]:
+    """Resolve nothing: what need not be known is not worth a wait for it."""
+    return []
 
 
 def places(hosts: Sequence[HostSettings], resolve: Resolve, wanted: str = ALL) -> list[Place]:
