@@ -25,8 +25,8 @@ def plan_job(inventory: Inventory, script: str | os.PathLike[str] = "", **settin
         **settings: all other arguments of `start_job`. Without `verbose`, values of the user's variables are `***`.
 
     Returns plain data: backend, world_size, ranks (each with host, local_rank, local_size, ips, listen, argv, command,
-    cwd, cwd_or_home, env), hostfile (for mlx.launch), files (content by variable), deploy (project, environment), and
-    unknown: what words in angle brackets stand for, which only the hosts could tell.
+    cwd, cwd_or_home, env), hostfile (for mlx.launch), files (content by variable), deploy (project, environment), mpirun
+    (candidates, commands by series of Open MPI), and unknown: what words in angle brackets stand for, which only the hosts could tell.
 
     Raises:
         UsageError: inventory, hostfile or settings are wrong.

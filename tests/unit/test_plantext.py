@@ -69,6 +69,20 @@ def test_files_are_told_with_a_line_for_each_rank() -> None:
     assert [row["listen"] for row in made["ranks"]] == [["10.0.0.1:32323"], []]
 
 
+def test_mpirun_is_told_as_it_would_be_called() -> None:
+    made = plan(host(1, slots=2), host(2), backend="mpi", mpirun="/opt/mpi/bin/mpirun", mpi_args=["--mca btl '^openib x'"])
+    assert made["mpirun"]["candidates"] == ["/opt/mpi/bin/mpirun"]
+    five, four = (made["mpirun"]["commands"][series] for series in "54")
+    assert (five[0], five[-1], four[-1]) == ("<mpirun>", "<stand-in>", "<stand-in>")
+    assert five[five.index("plm_ssh_agent") + 1] == four[four.index("plm_rsh_agent") + 1] == "<agent>"
+    assert five[five.index("-np") + 1] == "3"
+    assert {row["env"]["MLX_MPI_LIBNAME"] for row in made["ranks"]} == {"<libmpi>"}
+    assert {"<mpirun>", "<agent>", "<stand-in>", "<libmpi>"} <= set(made["unknown"])
+    lines = render_plan(made).splitlines()
+    assert "mpirun, on the host of rank 0: /opt/mpi/bin/mpirun" in lines
+    assert any(line.startswith("  Open MPI 5: <mpirun> ") and line.endswith(" --mca btl '^openib x' <stand-in>") for line in lines)
+
+
 def test_world_of_one_says_why_its_file_is_empty() -> None:
     assert "MLX_HOSTFILE\n  (empty, for a world of one)\n" in render_plan(plan(host(1)))
 

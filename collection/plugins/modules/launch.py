@@ -430,6 +430,10 @@ plan:
       description: The C(project) and the C(environment) that hosts would get where they lack it, or V(none).
       type: dict
       returned: success
+    mpirun:
+      description: Where mpirun is looked for (C(candidates)), and how Open MPI 5 and 4 are called (C(commands)), or V(none).
+      type: dict
+      returned: success
     unknown:
       description: What the words in angle brackets stand for.
       type: dict

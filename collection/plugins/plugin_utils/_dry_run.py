@@ -19,17 +19,23 @@ from ..module_utils import _manifest as manifest
 from ..module_utils._processes import MARK
 from ._deploy import MAC_ROOT, ROOT, default_root, project_digest
 from ._environments import environment_from
+from ._mpi import MpiJob
 from ._plan import Deployed, HostSettings, JobPlan
 from ._project import Project
 from ._settings import JobSettings
 
 HIDDEN = "***"
 _ROOT, _KEY, _FOLDER, _ID = "<root>", "<key>", "<folder>", "<id>"
+_LIBMPI, _MPIRUN, _AGENT, _STAND_IN = "<libmpi>", "<mpirun>", "<agent>", "<stand-in>"
 _MEANING = {
     _ROOT: f"{ROOT}, or {MAC_ROOT} if all hosts are Macs (mlx_root, --root)",
     _KEY: "told by the lock, and by Python and platform of the hosts",
     _FOLDER: "a directory of this job in the host's temporary directory",
     _ID: "the job's id",
+    _LIBMPI: "the library beside mpirun",
+    _MPIRUN: "the first of the paths that every host has; as root with --allow-run-as-root",
+    _AGENT: "a program of this job that takes the place of ssh",
+    _STAND_IN: "a program of this job that has the host's supervisor start the rank",
 }
 
 
@@ -75,6 +81,7 @@ def describe(
         "hostfile": _hostfile(settings.backend, plan, ssh),
         "files": dict(next(iter(plan.specs.values()))["files"]),
         "deploy": {"project": _project(settings, deployed, project), "environment": _environment(settings, deployed)},
+        "mpirun": _mpirun(plan.mpi) if plan.mpi else None,
     }
     text = str(made)
     return {**made, "unknown": {name: meaning for name, meaning in _MEANING.items() if name in text}}
@@ -86,6 +93,8 @@ def _ranks(host: str, spec: Mapping[str, Any], plan: JobPlan, secret: Mapping[st
         # A variable that the backend, or this project, sets to another value is nobody's secret.
         env = {name: HIDDEN if secret.get(name) == value else value for name, value in told["env"].items()}
         env |= {name: f"{_FOLDER}/{name}" for name in spec["files"]} | {MARK: f"{_ID}.{spec['index']}"}
+        if plan.mpi:
+            env["MLX_MPI_LIBNAME"] = _LIBMPI
         rows.append(
             {
                 "rank": rank.rank,
@@ -124,3 +133,13 @@ def _environment(settings: JobSettings, deployed: Deployed) -> dict[str, Any] | 
         return None
     digest = environment_from(settings).question("")["lock"]
     return {"source": settings.environment, "path": deployed.environment, "digest": digest}
+
+
+def _mpirun(mpi: MpiJob) -> dict[str, Any]:
+    """Return where mpirun is looked for, and how it is called: which of them a host has, it only tells when asked."""
+    commands = {}
+    for series in ("5", "4"):
+        words = mpi.command(_MPIRUN, series, root=False)
+        known = words[: words.index("/bin/sh")]  # then come the sources of a program of ours
+        commands[series] = [_AGENT if word == "{agent}" else word for word in known] + [_STAND_IN]
+    return {"candidates": list(mpi.candidates), "commands": commands}

@@ -24,6 +24,7 @@ def render_plan(plan: Mapping[str, Any]) -> str:
         *(["file, on every host: " + name, *_indented(_lines(text))] for name, text in plan["files"].items()),
         *_environment(ranks),
         *_by_rank("command", ranks, _command),
+        _mpirun(plan["mpirun"]),
         _table([(f"  {name}", text) for name, text in plan["unknown"].items()]),
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block)
@@ -87,6 +88,13 @@ def _printable(value: str) -> str:
 def _command(row: Mapping[str, Any]) -> list[str]:
     home = ", or home where that is not there" if row["cwd_or_home"] else ""
     return [row["command"] if row["command"].isprintable() else repr(row["command"]), f"in {row['cwd']}{home}"]
+
+
+def _mpirun(mpirun: Mapping[str, Any] | None) -> list[str]:
+    if not mpirun:
+        return []
+    commands = [f"  Open MPI {series}: {' '.join(map(_printable, words))}" for series, words in mpirun["commands"].items()]
+    return [f"mpirun, on the host of rank 0: {', '.join(mpirun['candidates'])}", *commands]
 
 
 def _by_rank(title: str, ranks: Rows, lines: Callable[[Mapping[str, Any]], list[str]]) -> list[list[str]]:
