@@ -45,7 +45,7 @@ lint: $(STAMP)-lint ## everything that can be said about the code without runnin
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/yamllint --strict .
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/ansible-lint --offline playbooks collection molecule
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/ansible-lint --offline playbooks collection molecule examples
 	$(BIN)/python scripts/settings_table.py --check
 	@$(MAKE) sanity
 

@@ -12,10 +12,13 @@ from typing import Any
 import pytest
 
 import mlxlaunch_ansible
-from tests.integration.cluster import ALL_SUM, Cluster, right_sums, sums
+from tests.integration.cluster import ALL_SUM, ANSIBLE_PLAYBOOK, Cluster, events_of, last_run, right_sums, sums
 from tests.lab.start import CHECKOUT
 
 DOCUMENTED: list[Any] = [mlxlaunch_ansible, mlxlaunch_ansible.run_job, mlxlaunch_ansible.start_job]
+EXAMPLES = CHECKOUT / "examples"
+SCRIPTS = sorted(EXAMPLES.glob("*.py"))
+FOUR = ["node1", "node2", "node3", "node4"]
 TRAIN = "import sys; print('trained', *sys.argv[1:], flush=True)\n"
 
 
@@ -69,11 +72,80 @@ def test_python_in_the_documentation_runs(as_documented: Cluster) -> None:
         run_here(as_documented, block)
 
 
-def test_example_all_sum_runs_as_its_docstring_says(cluster: Cluster) -> None:
-    (command,) = re.findall(r"^Run it with: mlxlaunch run (.*)$", Path(ALL_SUM).read_text(), re.MULTILINE)
-    done = cluster.mlxlaunch(*command.split(), cwd=CHECKOUT)
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_example_runs_as_its_head_says(cluster: Cluster, script: Path) -> None:
+    (command,) = re.findall(r"^Run it with: mlxlaunch run (.*)$", script.read_text(), re.MULTILINE)
+    words = [str(script) if word == f"examples/{script.name}" else word for word in command.split()]
+    assert str(script) in words
+    done = cluster.mlxlaunch(*words)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout
+
+
+def test_all_sum_adds_up(cluster: Cluster) -> None:
+    done = cluster.mlxlaunch("-i", cluster.inventory(FOUR), ALL_SUM)
     assert done.returncode == 0, done.stderr
-    assert sums(done.stdout) == right_sums(2)
+    assert sums(done.stdout) == right_sums(4)
+
+
+def test_data_parallel_gives_what_one_process_gives(cluster: Cluster) -> None:
+    words = (f"{EXAMPLES}/data_parallel.py", "--steps", "15", "--save")
+    done = cluster.mlxlaunch("-i", cluster.inventory(FOUR), *words, "weights.npz")
+    assert done.returncode == 0, done.stderr
+    alone = cluster._run([sys.executable, *words, "alone.npz"])
+    assert alone.returncode == 0, alone.stderr
+    losses, losses_alone = (re.findall(r"^step (\d+) loss ([\d.]+)$", text, re.MULTILINE) for text in (done.stdout, alone.stdout))
+    assert [step for step, _loss in losses] == [step for step, _loss in losses_alone] == ["0", "14"]
+    assert [float(loss) for _step, loss in losses] == pytest.approx([float(loss) for _step, loss in losses_alone], abs=1e-4)
+    assert float(losses[1][1]) < float(losses[0][1]) / 2  # it has learned something
+    assert_same_weights(cluster.hosts[0].path(cluster.here) / "weights.npz", cluster.here / "alone.npz")
+    assert not (cluster.hosts[1].path(cluster.here) / "weights.npz").exists()
+
+
+def assert_same_weights(path: Path, other: Path) -> None:
+    """Compare two files of weights, but for rounding."""
+    import mlx.core as mx
+
+    weights, others = mx.load(str(path)), mx.load(str(other))
+    assert sorted(weights) == sorted(others) != []
+    for name, weight in weights.items():
+        assert mx.allclose(weight, others[name], rtol=1e-3, atol=1e-4).item(), name
+
+
+def test_tensor_parallel_gives_what_the_whole_model_gives(cluster: Cluster) -> None:
+    done = cluster.mlxlaunch("-i", cluster.inventory(FOUR), f"{EXAMPLES}/tensor_parallel.py")
+    assert done.returncode == 0, done.stderr
+    said = re.findall(r"^rank (\d) of 4: 61440 weights, off by ([\d.e+-]+)$", done.stdout, re.MULTILINE)
+    assert sorted(rank for rank, _off in said) == ["0", "1", "2", "3"]  # a quarter of the weights each
+    assert all(float(off) < 1e-4 for _rank, off in said)
+
+
+def test_pipeline_gives_what_the_whole_model_gives(cluster: Cluster) -> None:
+    done = cluster.mlxlaunch("-i", cluster.inventory(FOUR), f"{EXAMPLES}/pipeline.py")
+    assert done.returncode == 0, done.stderr
+    stages = sorted(re.findall(r"^rank (\d of 4: layers \d+ to \d+)$", done.stdout, re.MULTILINE))
+    assert stages == [f"{rank} of 4: layers {3 * rank} to {3 * rank + 2}" for rank in range(4)]
+    (off,) = re.findall(r"^6 pieces through 12 layers, off by ([\d.e+-]+)$", done.stdout, re.MULTILINE)
+    assert float(off) < 1e-5
+
+
+def test_tokens_stream_from_rank_0(cluster: Cluster) -> None:
+    script = f"{EXAMPLES}/token_stream.py"
+    done = cluster.mlxlaunch("-i", cluster.inventory(FOUR), script, "--tokens", "17", "--rate", "1000")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "the quick brown fox jumps"
+    pieces = [event for event in events_of(last_run(cluster)) if event["event"] == "rank_output"]
+    assert {piece["rank"] for piece in pieces} == {0}
+    assert len(pieces) > 5  # not all at its end
+
+
+def test_training_brings_its_weights_back(cluster: Cluster) -> None:
+    inventory = cluster.inventory(["node2", "node1"], ansible_python_interpreter=sys.executable)
+    words = ("-i", inventory, EXAMPLES / "train_and_fetch.yml", "-e", "mlx_args='--steps 5 --save weights.safetensors'")
+    done = cluster._run([ANSIBLE_PLAYBOOK, *words])
+    assert done.returncode == 0, done.stdout + done.stderr
+    there = cluster.hosts[1].path(cluster.here) / "weights.safetensors"  # rank 0 is on node2
+    assert (cluster.here / "fetched/weights.safetensors").read_bytes() == there.read_bytes()
 
 
 def test_examples_of_help_are_flags_that_exist(cluster: Cluster) -> None:

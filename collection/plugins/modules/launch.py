@@ -443,4 +443,9 @@ run_dir:
   returned: when the hosts were asked
   type: str
   sample: /home/ada/.local/state/mlxlaunch/runs/20260131-142501-9c41f0
+cwd:
+  description: The working directory of rank 0 on its host; empty when the host did not become ready.
+  returned: when the hosts were asked
+  type: str
+  sample: /opt/mlxlaunch/projects/llm/16c6e6ec73f5b79a
 """

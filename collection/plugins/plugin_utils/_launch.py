@@ -192,6 +192,7 @@ def summary(policy: Policy, run_dir: Path, duration: float) -> dict[str, Any]:
         "ranks": [_rank_result(rank.rank, rank.host, policy.ends.get(rank.rank)) for rank in policy.table.ranks],
         "duration": round(duration, 3),
         "run_dir": str(run_dir),
+        "cwd": policy.hosts[policy.table.ranks[0].host].facts.get("cwd", ""),
     }
 
 
