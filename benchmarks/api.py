@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A program that uses `run_job` and looks at output only: `api.py INVENTORY SCRIPT ARGS...`.
 
-Prints what it saw as JSON lines: for ticks the microseconds they took, for a flood how many bytes have come.
+Prints what it saw as JSON lines: for ticks and tokens the microseconds they took, for a flood how many bytes have come.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class Watcher:
         """Look at one event."""
         if event.event != "rank_output":
             return
-        if event.data.startswith(b"tick "):
+        if event.data.startswith((b"tick ", b"token ")):
             now = time.monotonic_ns()
-            self._say(us=[(now - int(line.split()[1])) / 1000 for line in event.data.splitlines()])
+            self._say(us=[(now - int(time_printed)) / 1000 for time_printed in event.data.split()[1::2]])
         else:
             self._count(len(event.data))
 

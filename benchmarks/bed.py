@@ -62,18 +62,19 @@ class Bed:
         yield path
         shutil.rmtree(path, ignore_errors=True)
 
-    def inventory(self, hosts: Sequence[Host]) -> Path:
-        """Return an inventory of these hosts in group mlx."""
-        path = self.folder / f"{_label(hosts)}.yml"
+    def inventory(self, hosts: Sequence[Host], slots: int = 1) -> Path:
+        """Return an inventory of these hosts in group mlx, with so many ranks on each."""
+        path = self.folder / f"{_label(hosts)}-{slots}.yml"
         names = {host.name for host in hosts}
         lines = self.lab.inventory.read_text().splitlines(keepends=True)
-        path.write_text("".join(line for line in lines if _wanted(line, names)))
+        text = "".join(line for line in lines if _wanted(line, names))
+        path.write_text(text.replace("  vars:\n", f"  vars:\n    mlx_slots: {slots}\n", 1))
         return path
 
-    def hostfile(self, hosts: Sequence[Host]) -> Path:
-        """Return an mlx.launch hostfile of these hosts."""
-        path = self.folder / f"{_label(hosts)}.json"
-        path.write_text(json.dumps([{"ssh": host.name, "ips": [host.address]} for host in hosts]))
+    def hostfile(self, hosts: Sequence[Host], slots: int = 1) -> Path:
+        """Return an mlx.launch hostfile of these hosts, with so many ranks on each."""
+        path = self.folder / f"{_label(hosts)}-{slots}.json"
+        path.write_text(json.dumps([{"ssh": host.name, "ips": [host.address]} for host in hosts for _slot in range(slots)]))
         return path
 
     def drop_masters(self) -> None:

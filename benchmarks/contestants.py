@@ -24,7 +24,7 @@ RUN_JOB = "run_job"
 
 @dataclass(frozen=True)
 class Job:
-    """What to launch: one rank per host.
+    """What to launch.
 
     Attributes:
         hosts: in rank order.
@@ -32,12 +32,16 @@ class Job:
             there, as the others do not; benchmarks/deploy.py has that.
         args: for the script.
         grace: seconds between TERM and KILL, for launchers that have such a thing.
+        slots: ranks on each host.
+        command: in place of Python and the script; ours only.
     """
 
     hosts: Sequence[Host]
     script: Path
     args: tuple[str, ...] = ()
     grace: float = 10.0
+    slots: int = 1
+    command: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ class Contestant:
 
 
 def _mlx_launch(bed: Bed, job: Job, _sockets: Path) -> list[str]:
-    options = ["--backend", "ring", "--hostfile", str(bed.hostfile(job.hosts)), "--python", sys.executable]
+    options = ["--backend", "ring", "--hostfile", str(bed.hostfile(job.hosts, job.slots)), "--python", sys.executable]
     return [str(BIN / "mlx.launch"), *options, str(job.script), *job.args]
 
 
@@ -66,24 +70,26 @@ def _plain_ssh(_bed: Bed, job: Job, sockets: Path) -> list[str]:
     """One shell that starts all ssh at once. BatchMode and the shared connection are what Ansible uses too."""
     share = ["-o", "ControlMaster=auto", "-o", "ControlPersist=60s", "-o", f"ControlPath={sockets}/%C"]
     command = shlex.join([sys.executable, str(job.script), *job.args])
-    lines = [f"{shlex.join(['ssh', *share, host.name, f'MLX_RANK={rank} {command}'])} &" for rank, host in enumerate(job.hosts)]
+    places = enumerate(host for host in job.hosts for _slot in range(job.slots))
+    lines = [f"{shlex.join(['ssh', *share, host.name, f'MLX_RANK={rank} {command}'])} &" for rank, host in places]
     return ["/bin/sh", "-c", "\n".join([*lines, "wait"])]
 
 
 def _playbook(bed: Bed, job: Job, _sockets: Path) -> list[str]:
-    variables = {"mlx_script": str(job.script), "mlx_args": list(job.args), "mlx_python": sys.executable, "mlx_grace": job.grace}
-    return playbook(bed, job.hosts, "launch", variables | {"mlx_sync": False})
+    what = {"mlx_command": job.command} if job.command else {"mlx_script": str(job.script), "mlx_args": job.args}
+    variables = {**what, "mlx_python": sys.executable, "mlx_grace": job.grace, "mlx_sync": False}
+    return playbook(bed, job.hosts, "launch", variables, job.slots)
 
 
-def playbook(bed: Bed, hosts: Sequence[Host], name: str, variables: Mapping[str, object]) -> list[str]:
+def playbook(bed: Bed, hosts: Sequence[Host], name: str, variables: Mapping[str, object], slots: int = 1) -> list[str]:
     """Return the command line of one of the project's playbooks."""
-    inventory = ["-i", str(bed.inventory(hosts))]
+    inventory = ["-i", str(bed.inventory(hosts, slots))]
     return [str(BIN / "ansible-playbook"), *inventory, str(CHECKOUT / "playbooks" / f"{name}.yml"), "-e", json.dumps(variables)]
 
 
 def _command(bed: Bed, job: Job, _sockets: Path) -> list[str]:
-    options = ["-i", str(bed.inventory(job.hosts)), "--grace", f"{job.grace:g}", "--no-sync"]
-    return [*mlxlaunch(), "run", *options, str(job.script), *job.args]
+    options = ["-i", str(bed.inventory(job.hosts, job.slots)), "--grace", f"{job.grace:g}", "--no-sync"]
+    return [*mlxlaunch(), "run", *options, *(["--", *job.command] if job.command else [str(job.script), *job.args])]
 
 
 def mlxlaunch() -> list[str]:
@@ -94,7 +100,7 @@ def mlxlaunch() -> list[str]:
 
 def _run_job(bed: Bed, job: Job, _sockets: Path) -> list[str]:
     program = [sys.executable, str(Path(__file__).with_name("api.py"))]
-    return [*program, str(bed.inventory(job.hosts)), str(job.script), *job.args]
+    return [*program, str(bed.inventory(job.hosts, job.slots)), str(job.script), *job.args]
 
 
 ALL = {

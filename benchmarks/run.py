@@ -16,7 +16,7 @@ from typing import Any
 
 from tests.lab import LabError
 
-from . import death, deploy, flood, latency, launch, quiet
+from . import death, deploy, flood, latency, launch, many, quiet, tokens
 from .bed import Bed, make_bed
 from .machine import facts
 from .measure import Results
@@ -34,6 +34,7 @@ class Effort:
         flood_bytes, memory_bytes: what one rank writes.
         big_file_bytes: a file that is deployed.
         quiet_seconds, tick_seconds: how long to watch.
+        slots: ranks per host, where there are to be many: some, and as many as there can be.
     """
 
     launches: dict[int, int]
@@ -47,6 +48,7 @@ class Effort:
     deploys: dict[int, int]
     deploy_seconds: float
     big_file_bytes: int
+    slots: tuple[int, int] = (2, 16)
 
 
 FULL = Effort({4: 5, 16: 3, 32: 3}, 170, 3, 40, 256_000_000, 1_000_000_000, 10, 4, {4: 5, 16: 3}, 150, 500_000_000)
@@ -57,6 +59,8 @@ Test = Callable[[Bed, Results, Effort], None]
 TESTS: dict[str, Test] = {
     "launch": lambda bed, results, effort: launch.measure(bed, results, effort.launches, effort.launch_seconds),
     "latency": lambda bed, results, effort: latency.measure(bed, results, effort.rounds, effort.test_seconds, length=effort.tick_seconds),
+    "tokens": lambda bed, results, effort: tokens.measure(bed, results, effort.rounds, effort.test_seconds, length=effort.tick_seconds),
+    "many": lambda bed, results, effort: many.measure(bed, results, max(effort.launches), effort.slots, effort.rounds, effort.test_seconds),
     "flood": lambda bed, results, effort: flood.measure_rate(bed, results, effort.rounds, effort.test_seconds, size=effort.flood_bytes),
     "memory": lambda bed, results, effort: flood.measure_memory(bed, results, size=effort.memory_bytes),
     "quiet": lambda bed, results, effort: quiet.measure(bed, results, length=effort.quiet_seconds),

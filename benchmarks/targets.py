@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from . import death, deploy, flood, latency, launch, quiet
+from . import death, deploy, flood, latency, launch, quiet, tokens
 from .contestants import COMMAND, MLX_LAUNCH, PLAIN_SSH, PLAYBOOK, RUN_JOB
 from .measure import COLD, WARM, Results, Series
 
@@ -15,6 +15,7 @@ from .measure import COLD, WARM, Results, Series
 _LAUNCH = {COLD: {4: 1.5, 16: 1.0, 32: 0.8}, WARM: {4: 1.0, 16: 0.6, 32: 0.4}}
 _CPU_RATIO = 0.25
 _LATENCY_MS = {PLAYBOOK: 5.0, COMMAND: 8.0, RUN_JOB: 8.0}
+_TOKEN_MS, _TOGETHER_MS = 8.0, 20.0
 _QUIET_PERCENT = 1.0
 _DEATH_SECONDS = {death.HONOUR: 0.3, death.IGNORE: death.GRACE + 0.5}
 # Memory counts as flat up to this: allocators round, and a sample is a moment.
@@ -56,6 +57,7 @@ def verdicts(results: Results) -> list[Verdict]:
         *_launches(results),
         *_cpu(results),
         *_latencies(results),
+        *_tokens(results),
         *_floods(results),
         *_memory(results),
         *_quiet(results),
@@ -96,6 +98,16 @@ def _latencies(results: Results) -> Iterator[Verdict]:
     for name, bound in _LATENCY_MS.items():
         ours, theirs, ssh = (results.get(latency.LATENCY, who, latency.HOSTS) for who in (name, MLX_LAUNCH, PLAIN_SSH))
         yield from _below(latency.LATENCY, ours, theirs, ssh, bound)
+
+
+def _tokens(results: Results) -> Iterator[Verdict]:
+    for name in (PLAYBOOK, COMMAND, RUN_JOB):
+        ours, theirs, ssh = (results.get(tokens.LATENCY, who, tokens.HOSTS) for who in (name, MLX_LAUNCH, PLAIN_SSH))
+        yield from _below(f"{tokens.LATENCY}, {tokens.RATE} a second", ours, theirs, ssh, _TOKEN_MS)
+        ours, theirs, ssh = (results.get(tokens.TOGETHER, who, tokens.HOSTS) for who in (name, MLX_LAUNCH, PLAIN_SSH))
+        if ours:
+            most, target = max(ours.values), f"<= {figure(_TOGETHER_MS, ours.unit)}, at most"
+            yield Verdict(tokens.TOGETHER, name, figure(most, ours.unit), _median(theirs), _median(ssh), None, target, most <= _TOGETHER_MS)
 
 
 def _floods(results: Results) -> Iterator[Verdict]:
