@@ -4,7 +4,7 @@ Run it with: mlxlaunch run -n 2 examples/pipeline.py
 
 A batch goes through in pieces, so that the ranks work at the same time: while the second has the first piece, the first has
 the second one. In a ring each rank can send to its two neighbours, which is all that a pipeline needs: the last one's neighbour
-is rank 0, which gets the result.
+is rank 0, which gets the results.
 """
 
 import mlx.core as mx
@@ -21,6 +21,18 @@ def stage(layers: list[nn.Module], x: mx.array) -> mx.array:
     return x
 
 
+def send(x: mx.array, rank: int) -> None:
+    """Send now: MLX would wait until somebody asks for the value, and nobody here does."""
+    mx.eval(mx.distributed.send(x, rank))
+
+
+def receive(like: mx.array, rank: int) -> mx.array:
+    """Receive now: several that wait for their turn come in any order."""
+    x = mx.distributed.recv_like(like, rank)
+    mx.eval(x)
+    return x
+
+
 def main() -> None:
     """Run the batch through the pipeline; rank 0 compares with all layers in one place."""
     world = mx.distributed.init()
@@ -32,18 +44,16 @@ def main() -> None:
     before, after = (rank - 1) % size, (rank + 1) % size
 
     results = []
-    for piece in batch:
-        x = piece if rank == 0 else mx.distributed.recv_like(piece, before)
-        y = stage(mine, x)
-        if size > 1:
-            y = mx.distributed.send(y, after)
-        # Now, not when somebody asks for the value: nobody here does, and the next rank waits for it.
-        mx.eval(y)
-        results.append(y)
-    if rank == 0 and size > 1:
-        results = [mx.distributed.recv_like(piece, before) for piece in batch]
-        for result in results:
-            mx.eval(result)  # one by one, in the order in which they were sent; all at once they come in any
+    for turn in range(PIECES + size - 1):
+        # Each rank beyond the first has a piece: take out a result before the next one goes in, or all would wait for each other.
+        if rank == 0 and size > 1 and turn >= size - 1:
+            results.append(receive(batch[0], before))
+        if turn < PIECES:
+            y = stage(mine, batch[turn] if rank == 0 else receive(batch[0], before))
+            if size > 1:
+                send(y, after)
+            else:
+                results.append(y)
 
     print(f"rank {rank} of {size}: layers {rank * LAYERS // size} to {(rank + 1) * LAYERS // size - 1}", flush=True)
     if rank == 0:

@@ -12,7 +12,7 @@ from tests.integration.cluster import Cluster
 from tests.lab.start import CHECKOUT
 
 #: Those that can run here.
-BACKENDS = ["ring"]
+BACKENDS = ["ring", "mpi"]
 PROGRAM = str(CHECKOUT / "tests/integration/programs/distributed.py")
 #: Ranks per host by number of ranks.
 HOSTS = {2: [1, 1], 3: [1, 1, 1], 4: [1, 1, 1, 1], 8: [2, 2, 2, 2]}

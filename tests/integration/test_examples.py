@@ -13,6 +13,7 @@ import pytest
 
 import mlxlaunch_ansible
 from tests.integration.cluster import ALL_SUM, ANSIBLE_PLAYBOOK, Cluster, events_of, last_run, right_sums, sums
+from tests.integration.test_distributed import BACKENDS
 from tests.lab.start import CHECKOUT
 
 DOCUMENTED: list[Any] = [mlxlaunch_ansible, mlxlaunch_ansible.run_job, mlxlaunch_ansible.start_job]
@@ -82,15 +83,17 @@ def test_example_runs_as_its_head_says(cluster: Cluster, script: Path) -> None:
     assert done.stdout
 
 
-def test_all_sum_adds_up(cluster: Cluster) -> None:
-    done = cluster.mlxlaunch("-i", cluster.inventory(FOUR), ALL_SUM)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_all_sum_adds_up(cluster: Cluster, backend: str) -> None:
+    done = cluster.mlxlaunch("-i", cluster.inventory(FOUR), "--backend", backend, ALL_SUM)
     assert done.returncode == 0, done.stderr
     assert sums(done.stdout) == right_sums(4)
 
 
-def test_data_parallel_gives_what_one_process_gives(cluster: Cluster) -> None:
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_data_parallel_gives_what_one_process_gives(cluster: Cluster, backend: str) -> None:
     words = (f"{EXAMPLES}/data_parallel.py", "--steps", "15", "--save")
-    done = cluster.mlxlaunch("-i", cluster.inventory(FOUR), *words, "weights.npz")
+    done = cluster.mlxlaunch("-i", cluster.inventory(FOUR), "--backend", backend, *words, "weights.npz")
     assert done.returncode == 0, done.stderr
     alone = cluster._run([sys.executable, *words, "alone.npz"])
     assert alone.returncode == 0, alone.stderr
@@ -120,8 +123,9 @@ def test_tensor_parallel_gives_what_the_whole_model_gives(cluster: Cluster) -> N
     assert all(float(off) < 1e-4 for _rank, off in said)
 
 
-def test_pipeline_gives_what_the_whole_model_gives(cluster: Cluster) -> None:
-    done = cluster.mlxlaunch("-i", cluster.inventory(FOUR), f"{EXAMPLES}/pipeline.py")
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_pipeline_gives_what_the_whole_model_gives(cluster: Cluster, backend: str) -> None:
+    done = cluster.mlxlaunch("-i", cluster.inventory(FOUR), "--backend", backend, f"{EXAMPLES}/pipeline.py")
     assert done.returncode == 0, done.stderr
     stages = sorted(re.findall(r"^rank (\d of 4: layers \d+ to \d+)$", done.stdout, re.MULTILINE))
     assert stages == [f"{rank} of 4: layers {3 * rank} to {3 * rank + 2}" for rank in range(4)]
