@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import json
-import subprocess
 
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._portrange import FIRST, LAST
 from tests.integration.cluster import ALL_SUM, MLXLAUNCH, PATIENCE, Cluster, last_run, right_sums, sums
 
-SERVER = (
-    "import socket, sys, time\nserver = socket.create_server(('0.0.0.0', int(sys.argv[1])))\nprint('up', flush=True)\ntime.sleep(600)\n"
-)
+# Until someone connects.
+SERVER = """\
+import socket, sys
+server = socket.create_server(("0.0.0.0", int(sys.argv[1])))
+print("up", flush=True)
+server.accept()
+"""
+CONNECT = "import socket; socket.create_connection(('127.0.0.1', 32324))"
 
 
 def test_jobs_that_start_at_the_same_moment_do_not_collide(cluster: Cluster) -> None:
@@ -40,13 +44,11 @@ def test_port_that_is_taken_names_host_port_and_process(cluster: Cluster) -> Non
     script = cluster.script(SERVER, "server.py")
     inventory = str(cluster.inventory(["node1", "node2"]))
     server = ["nsenter", f"--target={cluster.hosts[1].pid}", "--mount", "--net", "--pid", "--", "python3", script, "32324"]
-    with cluster.started(server, stdin=subprocess.PIPE) as process:
-        assert process.stdin
+    with cluster.started(server) as process:
         assert process.stdout
         assert process.stdout.readline() == b"up\n"
         done = cluster.mlxlaunch("-i", inventory, ALL_SUM)
-        process.stdin.close()
-        process.stdin = None  # so that nobody writes to it any more
-        process.wait(PATIENCE)
+        cluster.hosts[1].run(["python3", "-c", CONNECT], check=True)
+        assert process.wait(PATIENCE) == 0
     assert done.returncode == 3
     assert f"node2  port {cluster.hosts[1].address}:32324 cannot be used: Address already in use (python3, process" in done.stderr
