@@ -52,3 +52,8 @@ def test_port_that_is_taken_names_host_port_and_process(cluster: Cluster) -> Non
         assert process.wait(PATIENCE) == 0
     assert done.returncode == 3
     assert f"node2  port {cluster.hosts[1].address}:32324 cannot be used: Address already in use (python3, process" in done.stderr
+
+
+def test_world_of_one_needs_no_ring(cluster: Cluster) -> None:
+    done = cluster.mlxlaunch("-n", "1", ALL_SUM)
+    assert (done.returncode, sums(done.stdout)) == (0, right_sums(1)), done.stderr

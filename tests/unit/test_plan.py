@@ -123,7 +123,7 @@ def test_host_checks_its_own_addresses_and_ports_only() -> None:
 
 def test_world_of_one_needs_no_address_and_no_port() -> None:
     spec = plan(host("a")).specs["a"]
-    assert (spec["addresses"], spec["listen"], spec["files"]) == ([], [], {"MLX_HOSTFILE": ""})
+    assert (spec["addresses"], spec["listen"], spec["files"]) == ([], [], {})
 
 
 @pytest.mark.parametrize(

@@ -83,9 +83,5 @@ def test_mpirun_is_told_as_it_would_be_called() -> None:
     assert any(line.startswith("  Open MPI 5: <mpirun> ") and line.endswith(" --mca btl '^openib x' <stand-in>") for line in lines)
 
 
-def test_world_of_one_says_why_its_file_is_empty() -> None:
-    assert "MLX_HOSTFILE\n  (empty, for a world of one)\n" in render_plan(plan(host(1)))
-
-
 def test_ranks_in_a_row_are_one_span() -> None:
     assert [_spans(numbers) for numbers in ([0], [0, 1, 2], [0, 2, 3, 7])] == ["0", "0-2", "0, 2-3, 7"]

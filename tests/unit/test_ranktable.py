@@ -87,12 +87,12 @@ def test_no_ranks_are_refused() -> None:
 
 
 def test_world_of_one_has_no_ring() -> None:
-    assert build_rank_table([A]).ring_hostfile() == ""
+    assert job_needs("ring", build_rank_table([A]), Wishes()).files == {}
 
 
 @pytest.mark.parametrize("verbose", [False, True])
 @pytest.mark.parametrize(("port", "connections"), [(32323, 1), (32323, 3), (1024, 2)])
-@pytest.mark.parametrize("places", [[A], [A2], [A, B], [A2, B2], [A2, B], [A, A, B, B], [A, B, A], [A2, A2, A2]])
+@pytest.mark.parametrize("places", [[A, B], [A2, B2], [A2, B], [A, A, B, B], [A, B, A], [A2, A2, A2]])
 def test_ring_is_what_mlx_launch_computes(
     places: Places, port: int, connections: int, verbose: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -168,7 +168,8 @@ def _identity(rank: Rank, table: RankTable) -> dict[str, str]:
 def _ring(table: RankTable, wishes: Wishes) -> Needs:
     return Needs(
         env={"MLX_RING_VERBOSE": "1"} if wishes.verbose else {},
-        files={"MLX_HOSTFILE": table.ring_hostfile()},
+        # Not for a world of one: MLX 0.32.4 fails at the empty file that mlx.launch gives it then.
+        files={"MLX_HOSTFILE": table.ring_hostfile()} if table.world_size > 1 else {},
         own={host: sorted({ip for rank in table.of_host(host) for ip in rank.ips}) for host in table.hosts},
         listen={host: [address for rank in table.of_host(host) for address in rank.listen] for host in table.hosts},
     )

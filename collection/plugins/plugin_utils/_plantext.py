@@ -57,9 +57,7 @@ def _deploy(deploy: Mapping[str, Any]) -> list[str]:
 
 def _lines(text: str) -> list[str]:
     """Return a file's lines; a list of lists, which has only one, with a line for each rank."""
-    rows = json.loads(text) if text else []
-    if not rows:
-        return ["(empty, for a world of one)"]
+    rows = json.loads(text)
     cells = [json.dumps(row, ensure_ascii=False) for row in rows]
     return [f"{'[' if at == 0 else ' '}{cell}{']' if at == len(cells) - 1 else ','}" for at, cell in enumerate(cells)]
 

@@ -74,12 +74,10 @@ class RankTable:
         return tuple(rank for rank in self.ranks if rank.host == host)
 
     def ring_hostfile(self) -> str:
-        """Return what `MLX_HOSTFILE` points to: a list of "ip:port" lists, one per rank; nothing for a world of one.
+        """Return what `MLX_HOSTFILE` points to: a list of "ip:port" lists, one per rank.
 
         Source: launch_ring in mlx/_distributed_utils/launch.py, 0.32.4.
         """
-        if self.world_size == 1:
-            return ""
         return json.dumps([list(rank.listen) for rank in self.ranks])
 
 
