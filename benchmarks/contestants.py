@@ -34,6 +34,7 @@ class Job:
         grace: seconds between TERM and KILL, for launchers that have such a thing.
         slots: ranks on each host.
         command: in place of Python and the script; ours only.
+        backend: how ranks talk to each other; ours only.
     """
 
     hosts: Sequence[Host]
@@ -42,6 +43,7 @@ class Job:
     grace: float = 10.0
     slots: int = 1
     command: tuple[str, ...] = ()
+    backend: str = "ring"
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def _plain_ssh(_bed: Bed, job: Job, sockets: Path) -> list[str]:
 
 def _playbook(bed: Bed, job: Job, _sockets: Path) -> list[str]:
     what = {"mlx_command": job.command} if job.command else {"mlx_script": str(job.script), "mlx_args": job.args}
-    variables = {**what, "mlx_python": sys.executable, "mlx_grace": job.grace, "mlx_sync": False}
+    variables = {**what, "mlx_python": sys.executable, "mlx_grace": job.grace, "mlx_sync": False, "mlx_backend": job.backend}
     return playbook(bed, job.hosts, "launch", variables, job.slots)
 
 
@@ -88,7 +90,7 @@ def playbook(bed: Bed, hosts: Sequence[Host], name: str, variables: Mapping[str,
 
 
 def _command(bed: Bed, job: Job, _sockets: Path) -> list[str]:
-    options = ["-i", str(bed.inventory(job.hosts, job.slots)), "--grace", f"{job.grace:g}", "--no-sync"]
+    options = ["-i", str(bed.inventory(job.hosts, job.slots)), "--grace", f"{job.grace:g}", "--no-sync", "--backend", job.backend]
     return [*mlxlaunch(), "run", *options, *(["--", *job.command] if job.command else [str(job.script), *job.args])]
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from tests.lab import LabError
 
-from . import death, deploy, flood, latency, launch, many, quiet, tokens
+from . import death, deploy, flood, latency, launch, many, mpi, quiet, tokens
 from .bed import Bed, make_bed
 from .machine import facts
 from .measure import Results
@@ -58,6 +58,7 @@ _SMALL_FILE = 5_000_000
 Test = Callable[[Bed, Results, Effort], None]
 TESTS: dict[str, Test] = {
     "launch": lambda bed, results, effort: launch.measure(bed, results, effort.launches, effort.launch_seconds),
+    "mpi": lambda bed, results, effort: mpi.measure(bed, results, effort.rounds, effort.test_seconds),
     "latency": lambda bed, results, effort: latency.measure(bed, results, effort.rounds, effort.test_seconds, length=effort.tick_seconds),
     "tokens": lambda bed, results, effort: tokens.measure(bed, results, effort.rounds, effort.test_seconds, length=effort.tick_seconds),
     "many": lambda bed, results, effort: many.measure(bed, results, max(effort.launches), effort.slots, effort.rounds, effort.test_seconds),

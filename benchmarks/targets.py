@@ -6,14 +6,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 
-from . import death, deploy, flood, latency, launch, quiet, tokens
+from . import death, deploy, flood, latency, launch, mpi, quiet, tokens
 from .contestants import COMMAND, MLX_LAUNCH, PLAIN_SSH, PLAYBOOK, RUN_JOB
 from .measure import COLD, WARM, Results, Series
 
 # Number of hosts to ratio to mlx.launch, which has no warm start: its one figure is what both are compared with.
 _LAUNCH = {COLD: {4: 1.5, 16: 1.0, 32: 0.8}, WARM: {4: 1.0, 16: 0.6, 32: 0.4}}
 _CPU_RATIO = 0.25
+_MPI_RATIO = 1.3
 _LATENCY_MS = {PLAYBOOK: 5.0, COMMAND: 8.0, RUN_JOB: 8.0}
 _TOKEN_MS, _TOGETHER_MS = 8.0, 20.0
 _QUIET_PERCENT = 1.0
@@ -56,6 +58,7 @@ def verdicts(results: Results) -> list[Verdict]:
     return [
         *_launches(results),
         *_cpu(results),
+        *_mpi(results),
         *_latencies(results),
         *_tokens(results),
         *_floods(results),
@@ -98,6 +101,12 @@ def _latencies(results: Results) -> Iterator[Verdict]:
     for name, bound in _LATENCY_MS.items():
         ours, theirs, ssh = (results.get(latency.LATENCY, who, latency.HOSTS) for who in (name, MLX_LAUNCH, PLAIN_SSH))
         yield from _below(latency.LATENCY, ours, theirs, ssh, bound)
+
+
+def _mpi(results: Results) -> Iterator[Verdict]:
+    for what, state, name in product((mpi.START, mpi.SUM), (COLD, WARM), (PLAYBOOK, COMMAND)):
+        theirs, ours = results.get(what, mpi.PLAIN_MPIRUN, mpi.HOSTS, COLD), results.get(what, name, mpi.HOSTS, state)
+        yield from _at_most(f"{what}, {state}, against {mpi.PLAIN_MPIRUN}", ours, theirs, None, _MPI_RATIO)
 
 
 def _tokens(results: Results) -> Iterator[Verdict]:
