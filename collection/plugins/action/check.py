@@ -13,10 +13,13 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ..plugin_utils._ansible import calm_main_process
-from ..plugin_utils._checking import Checking
-from ..plugin_utils._errors import LaunchError
-from ..plugin_utils._orphan import leave_when_orphaned
+from ..plugin_utils._bytecode import bytecode_kept
+
+with bytecode_kept():
+    from ..plugin_utils._ansible import calm_main_process
+    from ..plugin_utils._checking import Checking
+    from ..plugin_utils._errors import LaunchError
+    from ..plugin_utils._orphan import leave_when_orphaned
 
 # The main process loads this plugin too, before it forks the worker that runs it.
 calm_main_process()

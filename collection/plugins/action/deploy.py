@@ -12,10 +12,13 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ..module_utils._manifest import printable
-from ..plugin_utils._bring import Bring
-from ..plugin_utils._errors import LaunchError
-from ..plugin_utils._orphan import leave_when_orphaned
+from ..plugin_utils._bytecode import bytecode_kept
+
+with bytecode_kept():
+    from ..module_utils._manifest import printable
+    from ..plugin_utils._bring import Bring
+    from ..plugin_utils._errors import LaunchError
+    from ..plugin_utils._orphan import leave_when_orphaned
 
 
 class ActionModule(ActionBase):

@@ -12,9 +12,12 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ..plugin_utils._errors import LaunchError
-from ..plugin_utils._orphan import leave_when_orphaned
-from ..plugin_utils._write_hostfile import WriteHostfile
+from ..plugin_utils._bytecode import bytecode_kept
+
+with bytecode_kept():
+    from ..plugin_utils._errors import LaunchError
+    from ..plugin_utils._orphan import leave_when_orphaned
+    from ..plugin_utils._write_hostfile import WriteHostfile
 
 
 class ActionModule(ActionBase):

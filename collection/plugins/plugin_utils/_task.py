@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from . import _terminal
+from ._bytecode import bytecode_kept
 from ._backends import AUTO, listeners
 from ._control import Control
 from ._cuda import default_backend
@@ -63,7 +64,8 @@ class Task:
     def run(self) -> dict[str, Any]:
         """Do it to its end and return the result; a LaunchError when nothing could be started."""
         try:
-            return self._run()
+            with bytecode_kept():
+                return self._run()
         except LaunchError as exc:
             if self._control:
                 self._control.refuse(self.job, exc.returncode, str(exc))
