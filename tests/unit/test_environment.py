@@ -19,6 +19,7 @@ import pytest
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils import _environment, _envlock, _interpreter
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils._envcopy import abandon_copy, begin_copy, finish_copy, replace_prefix
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils._environment import (
+    PROBE,
     build,
     describe,
     environment_digest,
@@ -575,3 +576,14 @@ def test_prefix_is_replaced_as_a_whole_path_only() -> None:
     text = b"#!/a/env/bin/python\n'/a/env' /a/env2 /b/a/env /a/env.old\n"
     assert replace_prefix(text, b"/a/env", b"/x") == b"#!/x/bin/python\n'/x' /a/env2 /b/a/env /a/env.old\n"
     assert replace_prefix(b"\0/a/env", b"/a/env", b"/x") == b"\0/a/env"
+
+
+def test_an_environment_says_of_its_distributions_what_importlib_metadata_does() -> None:
+    theirs = "import importlib.metadata as m, json; print(json.dumps({d.metadata['Name']: d.version for d in m.distributions()}))"
+
+    def output(program: str) -> str:
+        return subprocess.run([sys.executable, "-I", "-c", program], capture_output=True, text=True, check=True).stdout
+
+    expected = {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in json.loads(output(theirs)).items()}
+    assert {"pip", "ansible-core"} <= set(expected)
+    assert json.loads(output(PROBE).removeprefix("MLXLAUNCH "))["distributions"] == expected

@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import select
 import signal
-import sys
 import threading
 from collections import deque
 
@@ -177,4 +176,4 @@ def serve(functions):
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_args: agent._leave())
     agent.serve()
-    sys.stderr.close()
+    os._exit(0)  # the connection ends sooner than Python could take itself apart

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils import _agent
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils._agent import CallFailed
@@ -27,11 +26,17 @@ def hello(agent, lease, root, environment, script=None):
     """
     agent.lease = lease
     uname = os.uname()
-    facts = {"system": uname.sysname, "machine": uname.machine, "rsync": bool(shutil.which("rsync"))}
+    facts = {"system": uname.sysname, "machine": uname.machine, "rsync": _is_there("rsync")}
     facts["script"] = bool(script) and _has(script["path"], script["sha256"])
     if environment:
         facts["python"] = _base_python(agent, environment, root)
     return facts
+
+
+def _is_there(program):
+    """Whether PATH leads to a program. (`shutil` is slow to import.)"""
+    paths = [os.path.join(folder, program) for folder in os.environ.get("PATH", os.defpath).split(os.pathsep)]
+    return any(os.path.isfile(path) and os.access(path, os.X_OK) for path in paths)
 
 
 def _has(path, sha256):

@@ -15,8 +15,8 @@ from ansible_collections.mlxlaunch.cluster.plugins.module_utils._environment imp
     Broken,
     clear,
     complete,
-    describe,
     environment_digest,
+    examine,
     guarded,
     path_of,
     state,
@@ -72,16 +72,24 @@ def _finish(spec, run, progress):
     if lock is None:
         raise Broken("environment %s: its copy was not begun by this agent" % path)
     with lock:
-        _check_base(spec, run)
         if os.path.lexists(os.path.join(path, MARKER)):
             os.unlink(os.path.join(path, MARKER))  # the controller's environment is a deployed one itself
-        move_prefix(path, spec["source"])
-        description = describe(path, run)
-        if environment_digest(description) != spec["digest"]:
-            raise Broken(
-                "environment %s: what arrived differs from %s on the controller; was that changed meanwhile?" % (path, spec["source"])
-            )
-        return complete(spec, path, description, run, progress)
+        try:
+            description, problem = _take_over(spec, path, run, progress)
+        except (Broken, OSError):
+            _check_base(spec, run)
+            raise
+        return complete(spec, path, description, problem)
+
+
+def _take_over(spec, path, run, progress):
+    """Make what has arrived fit for this path, and return what `examine` says of it."""
+    move_prefix(path, spec["source"])
+    progress("looking at what has arrived")
+    description, problem = examine(path, run)
+    if environment_digest(description) != spec["digest"]:
+        raise Broken("environment %s: what arrived differs from %s on the controller; was that changed meanwhile?" % (path, spec["source"]))
+    return description, problem
 
 
 def abandon_copy(spec):
@@ -93,7 +101,7 @@ def abandon_copy(spec):
 
 
 def _check_base(spec, run):
-    """Raise Broken unless the base interpreter is at the same path here, and exactly the same version."""
+    """Raise Broken unless the base interpreter is at the same path here, and exactly the same version: else a copy cannot work."""
     try:
         found = find_python(spec["base"], run)
     except NotThere as exc:

@@ -11,30 +11,52 @@ An environment is built where it stays, as its scripts and its pyvenv.cfg name t
 
 from __future__ import annotations
 
-import hashlib
+# Most hosts have the environment already: what only making one needs is imported where it is made.
 import json
 import os
 import re
 import sys
 import time
 
-from ansible_collections.mlxlaunch.cluster.plugins.module_utils import _pip
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils._envlock import MARKER, EnvLock, mark_of
-from ansible_collections.mlxlaunch.cluster.plugins.module_utils._interpreter import answer, attempt, ending, find_uv
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils._interpreter import SAID, answer, attempt, ending, find_uv
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils._lock import InUse
-from ansible_collections.mlxlaunch.cluster.plugins.module_utils._processes import MARK, Ender
 
 LOCK_TEXT = ".mlxlaunch.lock.txt"  # what it was built from, for whoever looks
 _NOT_INHERITED = ("PYTHON", "__PYVENV", "VIRTUAL_ENV", "CONDA_PREFIX", "PIP_TARGET", "PIP_PREFIX", "PIP_USER", "PIP_ROOT", "PIP_REQUIRE_")
 
 # What one environment says of itself, on the controller and on every host by these same lines.
+# It reads what importlib.metadata would, which takes five times as long, as it loads a parser of mail.
 PROBE = r"""
-import importlib.metadata, json, os, re, sys
+import json, os, re, sys
+def fields(path):
+    read = {}
+    for file in (path + "/METADATA", path + "/PKG-INFO", path):
+        try:
+            with open(file, encoding="utf-8", errors="replace") as source:
+                for line in source:
+                    if not line.strip():
+                        break
+                    name, _colon, value = line.partition(":")
+                    read.setdefault(name.lower(), value.strip())
+            break
+        except OSError:
+            pass
+    return read
+def distributions():
+    for folder in sys.path:
+        for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
+            if name.lower().endswith((".dist-info", ".egg-info")):
+                read = fields(folder + "/" + name)
+                yield read.get("name"), read.get("version")
+def all_distributions():
+    import importlib.metadata
+    for distribution in importlib.metadata.distributions():
+        yield distribution.metadata["Name"], distribution.version
 found = {}
-for distribution in importlib.metadata.distributions():
-    name = distribution.metadata["Name"]
+for name, number in all_distributions() if any(path.endswith(".egg") for path in sys.path) else distributions():
     if name:
-        found.setdefault(re.sub(r"[-_.]+", "-", name).lower(), distribution.version)
+        found.setdefault(re.sub(r"[-_.]+", "-", name).lower(), number)
 version = "%d.%d.%d" % sys.version_info[:3]
 if sys.version_info[3] != "final":
     version += sys.version_info[3][0].replace("c", "rc") + str(sys.version_info[4])
@@ -44,7 +66,11 @@ print("MLXLAUNCH " + json.dumps({
     "implementation": sys.implementation.name + ("-t" if "t" in getattr(sys, "abiflags", "") else ""),
     "platform": {"system": system, "machine": machine},
     "distributions": dict(sorted(found.items())),
-}))
+}), flush=True)
+"""
+_TRY_MLX = """
+if "mlx" in found:
+    import mlx.core
 """
 
 
@@ -70,6 +96,8 @@ def environment_digest(description):
 
 
 def _sha256(value):
+    import hashlib  # OpenSSL, which a host that has the environment need not load
+
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
@@ -152,11 +180,28 @@ def describe(path, run):
     Raises:
         Broken: when its Python cannot tell.
     """
-    code, text = attempt(run, [os.path.join(path, "bin", "python"), "-I", "-c", PROBE], env=clean_environment())
+    return _probe(path, run, PROBE)[0]
+
+
+def examine(path, run):
+    """Return what `describe` does, and why MLX, if the environment has it, cannot be imported, or "".
+
+    One process does both, and the first import of a job is then a warm one.
+
+    Raises:
+        Broken: when its Python cannot tell.
+    """
+    said, code, text = _probe(path, run, PROBE + _TRY_MLX)
+    return said, "import mlx.core fails in %s (%s):\n%s" % (path, ending(code), _tail(text)) if code else ""
+
+
+def _probe(path, run, program):
+    """Return what the environment's Python says of itself, its exit status, and what else it said."""
+    code, text = attempt(run, [os.path.join(path, "bin", "python"), "-I", "-c", program], env=clean_environment())
     said = answer(text)
-    if code != 0 or said is None:
+    if said is None or (code != 0 and program == PROBE):
         raise Broken("environment %s does not work: %s" % (path, _tail(text) or ending(code)))
-    return said
+    return said, code, "\n".join(line for line in text.splitlines() if not line.startswith(SAID))
 
 
 def _tail(text, lines=12):
@@ -204,6 +249,8 @@ def _os_error(exc, path):
 
 
 def _build(spec, run, progress):
+    from ansible_collections.mlxlaunch.cluster.plugins.module_utils._processes import MARK
+
     path = path_of(spec["root"], spec["key"])
     with EnvLock.take(path, progress):
         if state(spec["root"], spec["key"]) == "complete":
@@ -213,12 +260,13 @@ def _build(spec, run, progress):
         try:
             environment = clean_environment(UV_PYTHON_DOWNLOADS="never", **{MARK: mark_of(path)})
             warnings = _install(spec, path, _in_environment(run, environment), progress)
-            description = describe(path, run)
+            progress("looking at what was installed")
+            description, problem = examine(path, run)
         except BaseException:
             end_leftovers(path)
             _remove(path)
             raise
-        return dict(complete(spec, path, description, run, progress, warnings), warnings=warnings)
+        return dict(complete(spec, path, description, problem, warnings), warnings=warnings)
 
 
 def _in_environment(run, environment):
@@ -234,6 +282,8 @@ def clear(path):
 
 def end_leftovers(path):
     """End what an agent that was killed has left at work on an environment: it would write into the next one."""
+    from ansible_collections.mlxlaunch.cluster.plugins.module_utils._processes import Ender
+
     ender = Ender(mark_of(path), set(), 0, time.monotonic())
     while not ender.look(time.monotonic()):
         time.sleep(max(0.0, ender.next_look - time.monotonic()))
@@ -254,6 +304,8 @@ def _remove(path):
 
 def _install(spec, path, run, progress):
     """Make the environment and install the lock, with uv where there is one; return what a check of it says."""
+    from ansible_collections.mlxlaunch.cluster.plugins.module_utils import _pip
+
     python = os.path.join(path, "bin", "python")
     lock = os.path.join(path, LOCK_TEXT)
     uv = find_uv(run)
@@ -277,6 +329,8 @@ def _install(spec, path, run, progress):
 
 def _remove_pip(spec, python, run, progress):
     """Take out what venv has put in, unless the lock wants it: uv puts nothing in, and both are to be the same."""
+    from ansible_collections.mlxlaunch.cluster.plugins.module_utils import _pip
+
     locked = {re.sub(r"[-_.]+", "-", name).lower() for name in re.findall(r"(?m)^([A-Za-z0-9][\w.-]*)", spec["lock"])}
     unwanted = sorted({"pip", "setuptools"} - locked)
     if unwanted:
@@ -287,6 +341,8 @@ def _step(spec, run, progress, argv):
     code, text = attempt(run, argv, on_line=progress, cwd=os.path.join(spec["root"], "envs"))
     if code == 0:
         return
+    from ansible_collections.mlxlaunch.cluster.plugins.module_utils import _pip
+
     where = _pip.describe_platform(*_platform_of(spec["python"], run))
     why = _pip.explain(text, where) if text.strip() else ending(code)
     raise Broken("environment %s could not be built: %s" % (path_of(spec["root"], spec["key"]), why))
@@ -302,15 +358,18 @@ def _platform_of(python, run):
     return said["platform"], said["version"]
 
 
-def complete(spec, path, description, run, progress, warnings=()):
-    """Try what is built, and write the record that makes it an environment; return the reply.
+def complete(spec, path, description, problem="", warnings=()):
+    """Write the record that makes what is built an environment; return the reply.
+
+    Args:
+        description, problem: what `examine` says of it.
+        warnings: what else may be the reason of the problem.
 
     Raises:
-        Broken: when it has MLX but cannot import it; it stays as it is for whoever looks, and incomplete.
+        Broken: when there is a problem; the environment stays as it is for whoever looks, and incomplete.
     """
-    if "mlx" in description["distributions"]:
-        progress("import mlx.core")
-        _import_mlx(path, run, warnings)
+    if problem:
+        raise Broken("\n".join([problem, *warnings]))
     record = {
         "key": spec["key"],
         "created": time.time(),
@@ -327,12 +386,6 @@ def complete(spec, path, description, run, progress, warnings=()):
 
 def _reply(path, record):
     return {"path": path, "digest": record["digest"], "description": record["description"], "warnings": []}
-
-
-def _import_mlx(path, run, warnings):
-    code, text = attempt(run, [os.path.join(path, "bin", "python"), "-I", "-c", "import mlx.core"], env=clean_environment())
-    if code != 0:
-        raise Broken("import mlx.core fails in %s (%s):\n%s" % (path, ending(code), "\n".join([_tail(text), *warnings])))
 
 
 def _write_record(path, record):
