@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._transfer import LITTLE
 from mlxlaunch_ansible import run_job
 from tests.integration.cluster import Done, read_until
 from tests.integration.deploying import ROOT, TELL, Site, brought, rows, staging, tree, where
@@ -135,8 +136,10 @@ def without_rsync(site: Site) -> Host:
     place.with_name("rsync.away").rename(place)
 
 
-def test_a_project_arrives_as_it_is_by_rsync_and_by_tar(site: Site, without_rsync: Host) -> None:
+@pytest.mark.parametrize("size", [1, LITTLE], ids=["with the call", "by rsync and by tar"])
+def test_a_project_arrives_as_it_is(site: Site, without_rsync: Host, size: int) -> None:
     project = make_project(site)
+    site.file("llm/weights", os.urandom(size))
     wanted = tree(project)
     add_what_stays(project)
     done = site.sync("--project-dir", project, "--exclude", "data/", project / "train.py", hosts=2)
@@ -183,7 +186,8 @@ def test_a_link_that_leads_out_of_the_project_is_refused(site: Site, target: str
 
 def test_no_shell_interprets_what_things_are_called(site: Site) -> None:
     evil = "t r'a\"i$(touch pwned);&|*\n.py"
-    script = site.file(f"di r'$(touch pwned)/{evil}", TELL.replace("print(", "print(repr(__file__), "))
+    much = "#" * LITTLE  # so that rsync has to bring it
+    script = site.file(f"di r'$(touch pwned)/{evil}", TELL.replace("print(", "print(repr(__file__), ") + much)
     root = "/srv/deploy/a b'c\"$HOME;*(x)"
     inventory = site.inventory(2, mlx_root=root)
     done = site.sync("-i", inventory, "--project-dir", script.parent, "--root", root, script)
@@ -202,7 +206,7 @@ def test_no_shell_interprets_what_things_are_called(site: Site) -> None:
 def test_what_rsync_is_given_can_be_read_by_nobody_else(site: Site) -> None:
     look = "stat -c '%a %n' . * >> \"$LOOKED\"\n"
     env = site.program("rsync", f'{look}exec {shlex.quote(subprocess.check_output(["which", "rsync"], text=True).strip())} "$@"\n')
-    done = site.sync(site.file("train.py"), env=env | {"LOOKED": str(site.here / "looked")}, hosts=1)
+    done = site.sync(site.file("train.py", "#" * LITTLE + "#"), env=env | {"LOOKED": str(site.here / "looked")}, hosts=1)
     assert done.returncode == 0, done.stderr
     looked = dict(reversed(line.split(" ")) for line in (site.here / "looked").read_text().splitlines())
     assert looked == {".": "700", "rsh": "600", "excluded": "600"}

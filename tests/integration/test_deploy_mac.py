@@ -5,10 +5,12 @@ What that says about real Macs, and what not, is in tests/lab/mac/README.md.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._transfer import LITTLE
 from tests.integration.cluster import Cluster
 from tests.integration.deploying import PATIENCE, TELL, Site, brought, tree, where
 from tests.lab import Lab
@@ -29,6 +31,7 @@ def test_a_project_runs_on_macs_that_have_never_seen_it(site: Site) -> None:
     for name in ("zwölf.txt", "two\nlines", "-rf", "a b/c"):
         site.file(f"llm/{name}", name)
     (site.here / "llm/link").symlink_to("a b/c")
+    site.file("llm/weights", os.urandom(LITTLE))
     inventory = site.inventory(4, ansible_python_interpreter=APPLE_PYTHON)
     words = ["-i", inventory, "--project-dir", site.here / "llm", "--lease", "7.5", site.here / "llm/train.py"]
     done = site.cluster.mlxlaunch(*words)
@@ -47,8 +50,9 @@ def test_a_controller_with_openrsync_brings_it_to_macs(site: Site) -> None:
     (site.here / "bin").mkdir()
     rsync_client(site.here / "bin")
     env = {"PATH": f"{site.here / 'bin'}:{site.cluster.env['PATH']}"}
-    done = site.sync("--project-dir", site.file("llm/train.py").parent, site.here / "llm/train.py", env=env)
-    assert tree(site.hosts[1].path(where(done)["project"])) == {b"train.py": ("-rw-r--r--", TELL.encode())}
+    script = site.file("llm/train.py", TELL + "#" * LITTLE)
+    done = site.sync("--project-dir", script.parent, script, env=env)
+    assert tree(site.hosts[1].path(where(done)["project"])) == {b"train.py": ("-rw-r--r--", script.read_bytes())}
 
 
 def test_an_environment_is_made_with_homebrew_s_python(site: Site, cluster: Cluster) -> None:

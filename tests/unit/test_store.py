@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import errno
 import multiprocessing
 import os
@@ -17,6 +18,7 @@ import pytest
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils import _folders, _manifest, _store, _versions
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils import _lock as lock
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils._versions import StoreError, prune, state
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._transfer import contents
 
 RSYNC = shutil.which("rsync")
 FORK = multiprocessing.get_context("fork")
@@ -29,6 +31,7 @@ class Deploy:
     def __init__(self, top: Path) -> None:
         self.source = top / "source"
         self.root = top / "root"
+        self.with_call = False  # whether contents come with the call
         self.source.mkdir()
 
     def write(self, path: str, text: str, mode: int = 0o644, mtime: int = 1_700_000_000) -> None:
@@ -57,6 +60,11 @@ class Deploy:
         command = [str(RSYNC), "-rlt", "--itemize-changes", *options, f"{self.source}/", f"{staging}/"]
         return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
+    def receive(self) -> None:
+        """Have the files come with the call, as what is little does."""
+        where = (str(self.root), "demo", self.digest())
+        _store.receive(*where, contents(self.source, _store.pending(*where)))
+
     def commit(self) -> dict[str, str]:
         done: dict[str, str] = _store.commit(str(self.root), "demo", self.digest())
         return done
@@ -64,7 +72,7 @@ class Deploy:
     def deploy(self) -> Path:
         """Do the whole of it; return the version's directory."""
         if self.begin()["state"] == "begun":
-            self.send()
+            self.receive() if self.with_call else self.send()
             self.commit()
         return self.tree()
 
@@ -104,13 +112,14 @@ def deploy(tmp_path: Path) -> Iterator[Deploy]:
     _store._OPEN.clear()
 
 
-def test_first_deploy_brings_everything_and_the_second_has_nothing_to_do(deploy: Deploy) -> None:
+@pytest.mark.parametrize("with_call", [False, True])
+def test_first_deploy_brings_everything_and_the_second_has_nothing_to_do(deploy: Deploy, with_call: bool) -> None:
     assert deploy.state() == "absent"
     assert not deploy.root.exists()
     old = os.umask(0o077)
     try:
         begun = deploy.begin()
-        deploy.send()
+        deploy.receive() if with_call else deploy.send()
         done = deploy.commit()
     finally:
         os.umask(old)
@@ -250,6 +259,34 @@ def test_transfer_can_be_continued_after_a_mismatch(deploy: Deploy) -> None:
     assert deploy.state() == "present"
 
 
+def test_content_that_came_with_a_call_is_held_to_the_digest_and_can_be_sent_again(deploy: Deploy) -> None:
+    first = deploy.deploy()
+    deploy.write("train.py", "second")
+    deploy.begin()
+    where = (str(deploy.root), "demo", deploy.digest())
+    _store.receive(*where, {"train.py": base64.b64encode(b"SECOND").decode()})
+    with pytest.raises(_store.Mismatch, match=r"changed meanwhile: train.py \(content\)$"):
+        deploy.commit()
+    assert not deploy.tree().exists()
+    assert (first / "train.py").read_text() == "print('hello')\n"
+    deploy.receive()
+    deploy.commit()
+    assert (deploy.tree() / "train.py").read_text() == "second"
+    assert deploy.state() == "present"
+
+
+def test_only_what_is_missing_can_come_with_a_call(deploy: Deploy) -> None:
+    first = deploy.deploy()
+    deploy.write("train.py", "second")
+    deploy.begin()
+    where = (str(deploy.root), "demo", deploy.digest())
+    evil = dict.fromkeys(["train.py", "tools/-rf", "../escaped"], base64.b64encode(b"second").decode())
+    _store.receive(*where, evil)
+    deploy.commit()
+    assert (first / "tools/-rf").read_text() == (deploy.tree() / "tools/-rf").read_text() == "#!/bin/sh\n"
+    assert not (deploy.tree().parent / "escaped").exists()
+
+
 def test_what_was_sent_beyond_the_project_is_removed(deploy: Deploy) -> None:
     deploy.begin()
     deploy.send()
@@ -366,9 +403,11 @@ def deploy_until_step(deploy: Deploy, last: int) -> None:
     os._exit(0)
 
 
+@pytest.mark.parametrize("with_call", [False, True], ids=["rsync", "with the call"])
 @pytest.mark.parametrize("edited", [False, True], ids=["new version", "edited version"])
-def test_deploy_that_dies_at_any_step_leaves_the_old_or_the_new(deploy: Deploy, edited: bool) -> None:
+def test_deploy_that_dies_at_any_step_leaves_the_old_or_the_new(deploy: Deploy, edited: bool, with_call: bool) -> None:
     first = deploy.deploy()
+    deploy.with_call = with_call
     if edited:
         edit_content(first)
     else:

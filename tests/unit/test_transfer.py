@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import os
+import re
 import subprocess
 import tarfile
 from pathlib import Path
 
 import pytest
 
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._agents import HostFailed
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._transfer import (
+    LITTLE,
+    contents,
     explain_rsync,
     explain_tar,
     rsh_script,
@@ -118,3 +123,21 @@ def test_tar_carries_any_name(tmp_path: Path) -> None:
 def test_a_file_that_is_gone_or_shorter_is_an_error(tmp_path: Path) -> None:
     with (tmp_path / "archive").open("wb") as out, pytest.raises(OSError, match="gone"):
         write_tar(out.fileno(), tmp_path, ["gone"])
+
+
+def test_what_goes_with_a_call_is_no_more_than_was_little(tmp_path: Path) -> None:
+    (tmp_path / "a b").write_bytes(b"\0\xff")
+    (tmp_path / "grown").write_bytes(bytes(3 * LITTLE))
+    found = contents(tmp_path, ["a b", "grown"])
+    assert base64.b64decode(found["a b"]) == b"\0\xff"
+    assert len(base64.b64decode(found["grown"])) == LITTLE + 1
+
+
+@pytest.mark.parametrize("become", ["nothing", "link", "folder"])
+def test_a_file_that_is_none_any_more_is_named(tmp_path: Path, become: str) -> None:
+    if become == "link":
+        (tmp_path / "file").symlink_to("/etc/passwd")
+    elif become == "folder":
+        (tmp_path / "file").mkdir()
+    with pytest.raises(HostFailed, match=f"^{re.escape(str(tmp_path))}.* cannot be sent: .* was it changed meanwhile"):
+        contents(tmp_path, ["file"])

@@ -132,7 +132,7 @@ def project_state(_agent, root, name, digest):
 
 
 def project_begin(agent, root, name, digest, entries):
-    """Begin a transfer; return where to send files to ("" when nothing has to be), and which are missing or different."""
+    """Begin a transfer; return where to send files to ("" when nothing has to be), which are missing or different, and their size."""
     from ansible_collections.mlxlaunch.cluster.plugins.module_utils import _store
 
     def give_up():
@@ -142,13 +142,15 @@ def project_begin(agent, root, name, digest, entries):
     begun = _try(_store.begin, root, name, digest, entries, agent.progress)
     agent.at_end[name, digest] = give_up
     missing = _store.pending(root, name, digest) if begun["state"] == "begun" else []
-    return {"staging": begun.get("staging", ""), "missing": missing}
+    return {"staging": begun.get("staging", ""), "missing": missing, "bytes": begun.get("bytes", 0)}
 
 
-def project_commit(agent, root, name, digest):
-    """Put what has arrived into its place; return where an edited version went."""
+def project_commit(agent, root, name, digest, contents=None):
+    """Put what has arrived, or comes with this call, into its place; return where an edited version went."""
     from ansible_collections.mlxlaunch.cluster.plugins.module_utils import _store
 
+    if contents is not None:
+        _try(_store.receive, root, name, digest, contents)
     aside = _try(_store.commit, root, name, digest)["aside"]
     del agent.at_end[name, digest]
     return aside

@@ -90,6 +90,17 @@ def copy_file(source, path, mode, mtime_ns):
         os.close(fd_in)
 
 
+def make_file(path, data, mode, mtime_ns):
+    """Make a file, where nothing is, with a content, a mode and a time."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        _write(fd, data, path)
+        os.fchmod(fd, mode)
+        os.utime(fd, ns=(mtime_ns, mtime_ns))
+    finally:
+        os.close(fd)
+
+
 def write_file(path, data):
     """Write a file for everybody to read, whole or not at all."""
     fresh = path + ".new"

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Private to this collection, runs on the host: puts a new version of a project on it. For the layout see _versions.py.
 
-A transfer is `begin`, then something that sends the files, then `commit`, or else `abort`; all in one process, which
-holds the lock. Wherever one breaks off, what was there before is there, or what should be is. Modes need not be sent,
+A transfer is `begin`, then something that sends the files, or `receive` when they are few, then `commit`, or else `abort`; all
+in one process, which holds the lock. Wherever one breaks off, what was there before is there, or what should be is. Modes need not be sent,
 nor times to the nanosecond: `commit` sets them.
 """
 
@@ -16,7 +16,14 @@ import time
 
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils import _lock as lock
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils import _manifest as manifest
-from ansible_collections.mlxlaunch.cluster.plugins.module_utils._folders import FOR_ALL, copy_file, make_folders, names_files, remove_tree
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils._folders import (
+    FOR_ALL,
+    copy_file,
+    make_file,
+    make_folders,
+    names_files,
+    remove_tree,
+)
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils._manifest import short, to_bytes
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils._versions import StoreError, Version, is_unchanged, state, versions
 
@@ -76,6 +83,12 @@ def pending(root, name, digest):
 
 
 @names_files
+def receive(root, name, digest, contents):
+    """Make all files that a transfer has to send of what they contain: {path: bytes in base64}."""
+    _OPEN[Version(root, name, digest).tree].receive(contents)
+
+
+@names_files
 def commit(root, name, digest):
     """End a transfer: prove that what has arrived is what was wanted, and put it into its place.
 
@@ -112,6 +125,7 @@ class Transfer:
         self._fd = fd
         self._entries = entries
         self._known = {}  # files that were linked, and so need not be read again
+        self._settled = False  # all that is there is ours, with the mode and time it is to have
         self._reused = 0
         self._bytes = 0
 
@@ -163,11 +177,24 @@ class Transfer:
             "reused": self._reused,
         }
 
+    def receive(self, contents):
+        """Make the files that are missing or different; see the function of this name."""
+        import base64
+
+        base = to_bytes(os.path.join(self.version.staging, ""))
+        wanted = {entry.path: entry for entry in self._entries}
+        for path in self.send:
+            remove_tree(base + to_bytes(path))
+            make_file(base + to_bytes(path), base64.b64decode(contents[path]), wanted[path].mode, wanted[path].mtime_ns)
+        self._settled = True
+
     def commit(self):
         """Put what has arrived into its place; return where an edited version went, or ""."""
         base = to_bytes(os.path.join(self.version.staging, ""))
         folders = {entry.path: entry for entry in self._entries if entry.kind == "dir"}
-        self._settle(base, folders)
+        if not self._settled:
+            self._settle(base, folders)
+        self._settled = False  # what is wrong in spite of it, somebody may send again
         found, marks = manifest.scan(self.version.staging, None, self._known)
         # The mode of a directory comes last: one that is closed could not be sent to again.
         found = [folders.get(entry.path, entry) if entry.kind == "dir" else entry for entry in found]

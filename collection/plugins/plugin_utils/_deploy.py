@@ -24,7 +24,7 @@ from ._hashes import scan_project
 from ._plan import Deployed
 from ._project import Project, select
 from ._settings import JobSettings
-from ._transfer import Way, has_rsync, send_tar, send_tree
+from ._transfer import LITTLE, Way, contents, has_rsync, send_tar, send_tree
 
 MAC_ROOT, ROOT = "/Users/Shared/mlxlaunch", "/opt/mlxlaunch"
 ENVIRONMENT, PROJECT = "environment", "project"
@@ -312,8 +312,11 @@ class Deploy:
         begun = agent.call("project_begin", **self._where(), entries=self._entries)
         if not begun["staging"]:
             return
-        if begun["missing"]:
-            self._send(agent, Path(project.source), begun["staging"], begun["missing"], project.exclude_file())
+        source, missing = Path(project.source), begun["missing"]
+        if begun["bytes"] <= LITTLE:
+            agent.call("project_commit", **self._where(), contents=contents(source, missing))
+            return
+        self._send(agent, source, begun["staging"], missing, project.exclude_file())
         agent.call("project_commit", **self._where())
 
     def _warn_of_edits(self, edits: Mapping[str, Sequence[str]]) -> None:

@@ -3,11 +3,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Private to this collection: files on their way to a host, by rsync or, where a host has none, as a stream of tar.
 
-Both go over the host's own connection, as Ansible is configured to reach it.
+Both go over the host's own connection, as Ansible is configured to reach it. What is little goes to the agent as it is.
 """
 
 from __future__ import annotations
 
+import base64
 import os
 import shlex
 import shutil
@@ -26,6 +27,7 @@ _SERVER = "@server@"
 # Known to rsync 3 and to openrsync, as macOS has it: no --info, no --link-dest, no --files-from.
 _FLAGS = ["--recursive", "--links", "--perms", "--times"]
 _NO_SPACE = "No space left on device"
+LITTLE = 256 * 1024  # bytes that go with a call: to start rsync at both ends, and to compare, takes longer than to send them
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,30 @@ def explain_rsync(said: str, status: int, target: str) -> str:
     return f"rsync to {target}: {reasons[0]}" if reasons else f"rsync to {target} failed with status {status}"
 
 
+def contents(source: Path, paths: Sequence[str]) -> dict[str, str]:
+    """Return what files of little content under `source` hold, in base64; of one that has grown meanwhile, the beginning.
+
+    Raises:
+        HostFailed: naming the file that cannot be read.
+    """
+    found = {}
+    try:
+        for path in paths:
+            # It may be another kind of file by now, or a link.
+            fd = os.open(to_bytes(f"{source}/{path}"), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+            try:
+                found[path] = base64.b64encode(os.read(fd, LITTLE + 1)).decode("ascii")
+            finally:
+                os.close(fd)
+    except OSError as exc:
+        raise _unreadable(exc, source) from None
+    return found
+
+
+def _unreadable(exc: OSError, source: Path) -> HostFailed:
+    return HostFailed(f"{os.fsdecode(exc.filename or source)} cannot be sent: {exc.strerror or exc}; was it changed meanwhile?")
+
+
 def send_tar(agent: Agent, way: Way, source: Path, target: str, paths: Sequence[str]) -> None:
     """Send these paths under `source` as a tar archive that is unpacked while it comes.
 
@@ -124,7 +150,7 @@ def send_tar(agent: Agent, way: Way, source: Path, target: str, paths: Sequence[
     try:
         status, said = agent.run(way.argv(_in_sh(command)), feed=lambda fd: write_tar(fd, source, paths))
     except OSError as exc:
-        raise HostFailed(f"{exc.filename or source} cannot be sent: {exc.strerror or exc}; was it changed meanwhile?") from None
+        raise _unreadable(exc, source) from None
     if status:
         raise HostFailed(explain_tar(said, status, target))
 
