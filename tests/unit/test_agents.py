@@ -230,7 +230,22 @@ def test_host_failed_is_what_a_refused_call_raises(start: Start) -> None:
 
     def call(agent: Agent) -> str:
         with pytest.raises(HostFailed, match="cannot be the name of a project"):
-            agent.call("project_state", root="/nowhere", name="../x", digest="0" * 64)
+            agent.call("look", root="/nowhere", key="", name="../x", digest="0" * 64)
         return "refused"
 
     assert agents.each(call) == {"a": "refused"}
+
+
+def test_what_is_done_meanwhile_is_done_while_hosts_answer(start: Start, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    agents = start(a=["/bin/sh", "-c", f"read line <{gate}; {COMMAND[2]}"])
+    assert agents.each(hello, meanwhile=lambda: gate.write_text("go\n") and None)["a"]
+
+
+def test_what_goes_wrong_meanwhile_ends_the_wait_for_hosts(start: Start) -> None:
+    def fail() -> None:
+        raise ValueError("here")
+
+    with pytest.raises(ValueError, match="here"):
+        start(a=["/bin/sh", "-c", "cat >/dev/null"]).each(hello, meanwhile=fail)

@@ -66,14 +66,32 @@ def _roots(root):
     return [root] if root else ["/Users/Shared/mlxlaunch", "/opt/mlxlaunch"]
 
 
+def look(_agent, root, key, name, digest):
+    """Return what there is already.
+
+    Args:
+        key: of the environment, "" for none.
+        name, digest: of the project, "" for none.
+
+    Returns:
+        {"environment": complete | absent | incomplete, "environment_digest": with which it was completed,
+        "project": present | edited | absent, "edited": paths}, as far as it was asked for.
+    """
+    found = {}
+    if key:
+        from ansible_collections.mlxlaunch.cluster.plugins.module_utils import _environment
+
+        found["environment"] = _environment.state(root, key)
+        found["environment_digest"] = environment_digest(_agent, root, key)
+    if name:
+        from ansible_collections.mlxlaunch.cluster.plugins.module_utils import _versions
+
+        state = _try(_versions.state, root, name, digest)
+        found["project"], found["edited"] = state["state"], state["edited"]
+    return found
+
+
 # -- environments
-
-
-def environment_state(_agent, root, key):
-    """Return "complete", "absent" or "incomplete"."""
-    from ansible_collections.mlxlaunch.cluster.plugins.module_utils import _environment
-
-    return _environment.state(root, key)
 
 
 def environment_digest(_agent, root, key):
@@ -122,13 +140,6 @@ def _unless_error(reply):
 
 
 # -- projects
-
-
-def project_state(_agent, root, name, digest):
-    """Return {"state": present | edited | absent, "path", "edited": paths}."""
-    from ansible_collections.mlxlaunch.cluster.plugins.module_utils import _versions
-
-    return _try(_versions.state, root, name, digest)
 
 
 def project_begin(agent, root, name, digest, entries):
@@ -267,9 +278,9 @@ def hush(agent):
 FUNCTIONS = {
     function.__name__: function
     for function in (
-        *(hello, prune),
-        *(environment_state, environment_digest, build, begin_copy, finish_copy, wheels_folder),
-        *(project_state, project_begin, project_commit, project_differences),
+        *(hello, look, prune),
+        *(environment_digest, build, begin_copy, finish_copy, wheels_folder),
+        *(project_begin, project_commit, project_differences),
         *(survey, clock, listen, dial, hush),
         place_hostfile,
     )

@@ -62,6 +62,7 @@ class Agent:
         )
         os.set_blocking(self._stdin.fileno(), False)
         self._out = bytearray(agent_program())
+        self._flush()  # its Python starts while we turn to the next host
 
     def call(self, do: str, **arguments: Any) -> Any:
         """Have a function run on the host and return what it returns.
@@ -235,10 +236,12 @@ class Agents:
         function: Callable[[Agent], Any],
         hosts: Sequence[str] | None = None,
         on_wait: Callable[[list[str]], None] = lambda _hosts: None,
+        meanwhile: Callable[[], None] = lambda: None,
     ) -> dict[str, Any]:
         """Run a function for every host, or those named, and return its results by host.
 
         What fails is noted in `failed` and does not disturb the others. `on_wait` is told now and then who is not done.
+        `meanwhile` is done here while they are at work; what it raises ends them all.
         """
         wanted = list(self._agents if hosts is None else hosts)
         results: dict[str, Any] = {}
@@ -254,6 +257,11 @@ class Agents:
         with ThreadPoolExecutor(len(wanted)) as pool:
             futures = {pool.submit(one, host): host for host in wanted}
             pending: set[Future[None]] = set(futures)
+            try:
+                meanwhile()
+            except BaseException:
+                self.close()
+                raise
             while pending:
                 pending = wait(pending, _WAIT).not_done
                 if pending:

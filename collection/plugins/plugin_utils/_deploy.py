@@ -122,11 +122,10 @@ class Deploy:
         self._children = Children()
         self._said: dict[str, str] = {}
         self._facts: dict[str, dict[str, Any]] = {}
-        self._tree = scan_project(project) if project else manifest.Tree([], {})
+        self._tree = manifest.Tree([], {})
         self._entries = ""
         self._outcome = Outcome()
         self._deployed = self._outcome.deployed
-        self._deployed.project_digest = manifest.digest(self._tree.entries) if project else ""
 
     @property
     def lock_sha256(self) -> str:
@@ -166,7 +165,11 @@ class Deploy:
         return self._outcome
 
     def _deploy(self) -> None:
-        self._facts = self._each("", self._hello)
+        if self._project and self._project.alone:
+            self._scan()  # hosts are asked whether they have it
+            self._facts = self._each("", self._hello)
+        else:
+            self._facts = self._each("", self._hello, meanwhile=self._scan)
         if not self._facts:
             return
         self._deployed.root = self._settings.root or default_root(self._facts)
@@ -181,18 +184,31 @@ class Deploy:
         if self._project:
             self._deployed.project = f"{self._deployed.root}/projects/{self._project.name}/{manifest.short(self._deployed.project_digest)}"
             self._deployed.script = os.path.normpath(f"{self._deployed.project}/{self._project.script}") if self._project.script else ""
-        states = self._each("looking at", self._state)
+        states = self._each("looking at", self._look)
         if self._environment:
-            self._bring_environment(self._environment, [host for host, state in states.items() if state.get(ENVIRONMENT) != "complete"])
+            there = {host: state["environment_digest"] for host, state in states.items() if state[ENVIRONMENT] == "complete"}
+            self._bring_environment(self._environment, there)
         if self._project:
             self._warn_of_edits({host: state["edited"] for host, state in states.items() if state["edited"]})
-            self._bring_project(self._project, [host for host, state in states.items() if state.get(PROJECT) != "present"])
+            self._bring_project(self._project, [host for host, state in states.items() if state[PROJECT] != "present"])
         if self._outcome.changed and not self._check:
             self._tidy_up()
 
+    def _scan(self) -> None:
+        """Read the project's files, those that are not known yet."""
+        if self._project:
+            self._tree = scan_project(self._project)
+            self._deployed.project_digest = manifest.digest(self._tree.entries)
+
     # -- one phase on all hosts
 
-    def _each(self, doing: str, function: Callable[[Agent], Any], hosts: Sequence[str] | None = None) -> dict[str, Any]:
+    def _each(
+        self,
+        doing: str,
+        function: Callable[[Agent], Any],
+        hosts: Sequence[str] | None = None,
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> dict[str, Any]:
         """Run a function for every host, or those; raise Refused unless it succeeds on all."""
         agents = self._agents
         if agents is None:
@@ -206,7 +222,7 @@ class Deploy:
             else:
                 word.say(f"waiting for {len(pending)} of {len(self._hosts)} hosts to be ready: {', '.join(pending)}", pending)
 
-        results = agents.each(function, hosts, on_wait)
+        results = agents.each(function, hosts, on_wait, meanwhile)
         if agents.failed:
             raise Refused(agents.failed)
         return results
@@ -223,14 +239,9 @@ class Deploy:
         found: dict[str, Any] = agent.call("hello", **given)
         return found
 
-    def _state(self, agent: Agent) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        if self._environment:
-            found[ENVIRONMENT] = agent.call("environment_state", root=self._deployed.root, key=self._environment.key)
-        if self._project:
-            state = agent.call("project_state", **self._where())
-            found[PROJECT] = state["state"]
-            found["edited"] = state["edited"]
+    def _look(self, agent: Agent) -> dict[str, Any]:
+        key = self._environment.key if self._environment else ""
+        found: dict[str, Any] = agent.call("look", key=key, **self._where())
         return found
 
     def _tidy_up(self) -> None:
@@ -255,35 +266,36 @@ class Deploy:
 
     # -- the environment
 
-    def _bring_environment(self, environment: Environment, hosts: list[str]) -> None:
-        if hosts and not self._check:
+    def _bring_environment(self, environment: Environment, there: dict[str, str]) -> None:
+        """Make it where it is not; `there` has its digests by host where it is."""
+        hosts = [host for host in self._hosts if host not in there]
+        if hosts and self._check:
+            self._note(ENVIRONMENT, hosts)
+            return
+        if hosts:
             word = _Word(self._report)
             environment.prepare(self._facts, self._children.run, lambda text: word.say(f"filling the wheelhouse: {text}"))
             with self._noting(ENVIRONMENT, hosts):
-                self._each("making the environment on", lambda agent: self._make_environment(agent, environment), hosts)
-        elif hosts:
-            self._note(ENVIRONMENT, hosts)
-        if not (self._check and hosts):
-            self._prove_environment(environment)
+                there |= self._each("making the environment on", lambda agent: self._make_environment(agent, environment), hosts)
+        self._prove_environment({host: there[host] for host in self._hosts})
 
-    def _make_environment(self, agent: Agent, environment: Environment) -> None:
-        details = {"root": self._deployed.root, "key": environment.key, **environment.details(self._facts[agent.host])}
+    def _make_environment(self, agent: Agent, environment: Environment) -> Any:
+        """Make it and return its digest."""
+        where = {"root": self._deployed.root, "key": environment.key}
+        details = {**where, **environment.details(self._facts[agent.host])}
         if environment.copies:
-            target = agent.call("begin_copy", root=self._deployed.root, key=environment.key)
-            if target:
-                self._send_whole(agent, environment.source, target)
-                agent.call("finish_copy", **details)
-            return
+            target = agent.call("begin_copy", **where)
+            if not target:
+                return agent.call("environment_digest", **where)
+            self._send_whole(agent, environment.source, target)
+            return agent.call("finish_copy", **details)["digest"]
         wheels = ""
         if environment.wheels:
             wheels = agent.call("wheels_folder", root=self._deployed.root, name=environment.wheels.digest)
             self._send_whole(agent, environment.wheels.folder, wheels, sorted(environment.wheels.hashes))
-        agent.call("build", **details, wheels=wheels)
+        return agent.call("build", **details, wheels=wheels)["digest"]
 
-    def _prove_environment(self, environment: Environment) -> None:
-        digests = self._each(
-            "checking the environment on", lambda agent: agent.call("environment_digest", root=self._deployed.root, key=environment.key)
-        )
+    def _prove_environment(self, digests: Mapping[str, str]) -> None:
         if len(set(digests.values())) > 1:
             raise Refused(_minority(digests, f"its environment {self._deployed.environment} is not the one that the others have"))
         self._deployed.environment_digest = next(iter(digests.values()))
