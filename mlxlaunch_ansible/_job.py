@@ -205,6 +205,9 @@ class Job:
 
     def _on_playbook_end(self) -> None:
         """Ansible has ended: wake up an `accept` that nobody would answer any more."""
+        if self._done:
+            shutil.rmtree(self._folder, ignore_errors=True)  # ansible-runner may have written there once more
+            return
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knock:
             knock.connect(str(self._folder / "s"))
 
@@ -245,7 +248,8 @@ class Job:
                 pass
 
     def _settle(self) -> None:
-        if not self._playbook.join(_AFTERMATH):
+        ended = self._playbook.wait_for_processes if self._finished else self._playbook.join
+        if not ended(_AFTERMATH):
             self._playbook.cancel()
             self._playbook.join(_AFTERMATH)
         if self._connection:

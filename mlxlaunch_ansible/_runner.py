@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import socket
 import sys
 import tempfile
 import threading
@@ -20,8 +21,7 @@ from ._inventory import Source
 
 _KEPT_LINES = 40
 _CANCEL_AFTER = 1  # seconds between two looks at whether to cancel
-
-# seconds Ansible may take to end after the job has
+_LIFE = "e"  # in the private directory: the socket to which Ansible is connected as long as it lives
 _LONGEST_SOCKET = 103  # bytes in the name of a Unix socket: macOS has room for so many and a zero, Linux for four more
 
 
@@ -70,6 +70,9 @@ class PlaybookRun:
         self._failures: list[str] = []
         self._cancelled = threading.Event()
         self._error: Exception | None = None
+        self._life = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._life.bind(str(folder / _LIFE))
+        self._life.listen(1)
         self._thread = threading.Thread(target=self._run, name="mlxlaunch-ansible", daemon=True)
 
     def start(self) -> None:
@@ -85,6 +88,22 @@ class PlaybookRun:
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
+    def wait_for_processes(self, timeout: float) -> bool:
+        """Wait until Ansible's processes are gone; return whether they are. For a run that has begun to work.
+
+        `join` waits for ansible-runner too, which sleeps for a tenth of a second after the end.
+        """
+        try:
+            self._life.settimeout(timeout)
+            connection, _address = self._life.accept()
+            with connection:
+                connection.settimeout(timeout)
+                return not connection.recv(1)
+        except TimeoutError:
+            return False
+        except OSError:
+            return self.join(timeout)
+
     def complaint(self) -> str:
         """Return what Ansible said went wrong, in few lines, for when the job itself said nothing."""
         if self._error:
@@ -99,6 +118,7 @@ class PlaybookRun:
         except Exception as exc:  # noqa: BLE001 - whatever it is, the waiting caller must learn of it
             self._error = exc
         finally:
+            self._life.close()
             self._on_end()
 
     def _run_playbook(self) -> int | None:
