@@ -83,8 +83,11 @@ def _inventory(record: Mapping[str, Any]) -> Inventory:
 
 
 def _same_project(rerun: Rerun, deployed: Mapping[str, str], before: JobSettings) -> None:
+    # Late: a launch that is no repetition does without.
+    from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._hashes import project_now
+
     settings = rerun.settings
-    if not deployed["project_digest"] or _project_now(before) == deployed["project_digest"]:
+    if not deployed["project_digest"] or project_now(before) == deployed["project_digest"]:
         return
     what = before.project_dir or before.script
     if not deployed["project"]:
@@ -93,17 +96,6 @@ def _same_project(rerun: Rerun, deployed: Mapping[str, str], before: JobSettings
     if before.project_dir and not before.cwd:
         settings["cwd"] = deployed["project"]
     settings.update(script=deployed["script"], project_dir="")
-
-
-def _project_now(before: JobSettings) -> str:
-    """Return the digest of what is here now, or nothing when it cannot be told any more."""
-    # Late: a launch that is no repetition does without.
-    from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._deploy import project_digest, wanted_project
-
-    try:
-        return project_digest(wanted_project(before))
-    except UsageError:
-        return ""
 
 
 def _same_environment(rerun: Rerun, deployed: Mapping[str, str], before: JobSettings) -> None:

@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils import _manifest as manifest
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils import _hashes
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._errors import UsageError
-from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._hashes import cache_file, scan_project
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._hashes import cache_file, project_now, scan_project
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._project import Project, default_name, rsync_pattern, select
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._settings import check_settings
 
 RSYNC = shutil.which("rsync")
 OLD = 1_700_000_000
@@ -485,3 +486,11 @@ def test_two_thousand_files_are_selected_and_scanned_quickly(top: Path) -> None:
     tree = scan_project(project)
     assert time.monotonic() - began < 5
     assert len(tree.entries) > 2040
+
+
+def test_a_project_that_cannot_be_sent_has_no_digest_instead_of_ending_a_launch_that_sends_nothing(tmp_path: Path) -> None:
+    script = tmp_path / "train.py"
+    script.write_text("print()")
+    assert len(project_now(check_settings({"script": str(script)}))) == 64
+    assert project_now(check_settings({"script": str(script), "project_dir": str(tmp_path / "gone")})) == ""
+    assert project_now(check_settings({"script": "/only/there.py"})) == ""

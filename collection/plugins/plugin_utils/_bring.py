@@ -9,8 +9,9 @@ import time
 from typing import Any
 
 from ._children import Cancelled
-from ._deploy import ENVIRONMENT, PARTS, PROJECT, Deploy, Outcome, wanted_project
+from ._deploy import ENVIRONMENT, PARTS, PROJECT, Deploy, Outcome
 from ._errors import EXIT_NOT_READY, UsageError
+from ._hashes import wanted_project
 from ._interruption import Interruption
 from ._policy import Cause
 from ._settings import JobSettings, check_settings

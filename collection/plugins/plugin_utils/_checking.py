@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from ._children import Cancelled
-from ._deploy import wanted_project
 from ._environments import environment_from
 from ._errors import EXIT_NOT_READY
 from ._examination import Examination
+from ._hashes import wanted_project
 from ._interruption import Interruption
 from ._plan import Deployed, HostSettings, JobPlan, plan_job
 from ._policy import Cause

@@ -22,7 +22,7 @@ from ._environments import Differ, Environment, environment_from, most_frequent
 from ._errors import UsageError
 from ._hashes import scan_project
 from ._plan import Deployed
-from ._project import Project, select
+from ._project import Project
 from ._settings import JobSettings
 from ._transfer import LITTLE, Way, contents, has_rsync, send_tar, send_tree
 
@@ -73,22 +73,6 @@ class Refused(Exception):
     def __init__(self, problems: Mapping[str, str]) -> None:
         super().__init__(", ".join(problems))
         self.problems = problems
-
-
-def wanted_project(settings: JobSettings) -> Project | None:
-    """Return what is to go to the hosts, None when the script is a path on them.
-
-    Raises:
-        UsageError: it cannot be sent as it is; says which file and why.
-    """
-    if settings.project_dir or (settings.script and Path(settings.script).exists()):
-        return select(settings.script, settings.project_dir, settings.exclude)
-    return None
-
-
-def project_digest(project: Project | None) -> str:
-    """Return the digest that proves what a project is, or nothing for none."""
-    return str(manifest.digest(scan_project(project).entries)) if project else ""
 
 
 class Deploy:
@@ -413,4 +397,4 @@ def _minority(values: Mapping[str, str], text: str) -> dict[str, str]:
     return {host: text for host, value in values.items() if value != usual}
 
 
-__all__ = ["PARTS", "Access", "Deploy", "HostFailed", "Outcome", "Refused", "UsageError", "default_root", "wanted_project"]
+__all__ = ["PARTS", "Access", "Deploy", "HostFailed", "Outcome", "Refused", "UsageError", "default_root"]

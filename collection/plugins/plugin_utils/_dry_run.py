@@ -17,8 +17,9 @@ from typing import Any
 
 from ..module_utils import _manifest as manifest
 from ..module_utils._processes import MARK
-from ._deploy import MAC_ROOT, ROOT, default_root, project_digest
+from ._deploy import MAC_ROOT, ROOT, default_root
 from ._environments import environment_from
+from ._hashes import project_digest
 from ._mpi import MpiJob
 from ._plan import Deployed, HostSettings, JobPlan
 from ._project import Project

@@ -21,13 +21,38 @@ from typing import Any
 from ..module_utils import _manifest as manifest
 from ..module_utils._manifest import printable, to_bytes
 from ._errors import UsageError
-from ._project import LEAVE_OUT, Project
+from ._project import LEAVE_OUT, Project, select
+from ._settings import JobSettings
 
 # Nanoseconds. A file changed twice within one tick of the file system's clock has the same times after both.
 RACY = 2 * 10**9
 TRIES = 2  # a file that an editor saves just now is another one the next time
 
 _Known = dict[str, tuple[tuple[int, ...], str]]
+
+
+def wanted_project(settings: JobSettings) -> Project | None:
+    """Return what is to go to the hosts, None when the script is a path on them.
+
+    Raises:
+        UsageError: it cannot be sent as it is; says which file and why.
+    """
+    if settings.project_dir or (settings.script and Path(settings.script).exists()):
+        return select(settings.script, settings.project_dir, settings.exclude)
+    return None
+
+
+def project_digest(project: Project | None) -> str:
+    """Return the digest that proves what a project is, or nothing for none."""
+    return str(manifest.digest(scan_project(project).entries)) if project else ""
+
+
+def project_now(settings: JobSettings) -> str:
+    """Return the digest that proves what the project is now, or nothing when there is none, or none that could be sent."""
+    try:
+        return project_digest(wanted_project(settings))
+    except UsageError:
+        return ""
 
 
 def scan_project(project: Project) -> manifest.Tree:

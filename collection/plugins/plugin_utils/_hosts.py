@@ -6,17 +6,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._ansible import Connector, inventory_sources, layered_env
 from ._backends import check_env
-from ._deploy import Access
 from ._errors import UsageError
 from ._hostfile import check_host_name
 from ._hostfile_inventory import ssh_name
 from ._plan import HostSettings, host_settings
 from ._program import agent, host_command, supervisor
 from ._settings import JobSettings
+
+if TYPE_CHECKING:
+    from ._deploy import Access
 
 
 class Hosts:
@@ -73,6 +75,8 @@ class Hosts:
 
     def access(self, host: HostSettings, settings: JobSettings) -> Access:
         """Return how to deploy to a host."""
+        from ._deploy import Access  # late: a launch that brings nothing does without
+
         variables = self._hostvars[host.name]
 
         def argv(command: str) -> Sequence[str]:

@@ -12,17 +12,16 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible.release import __version__ as ansible_version
 
 from ._children import Cancelled
 from ._control import Control
-from ._deploy import Deploy, Outcome, project_digest, wanted_project
-from ._dry_run import describe, expected
 from ._errors import UsageError
 from ._exits import RankEnd
 from ._gang import Gang, HostPlan
+from ._hashes import project_now, wanted_project
 from ._interruption import Interruption
 from ._mpi_policy import MpiPolicy
 from ._plan import Deployed, HostSettings, JobPlan, plan_job
@@ -35,6 +34,9 @@ from ._settings import JobSettings
 from ._sinks import RunDir, default_log_dir, log_path
 from ._task import Task
 from ._version import VERSION
+
+if TYPE_CHECKING:
+    from ._deploy import Deploy, Outcome
 
 TAIL_LINES = 8
 
@@ -64,20 +66,21 @@ class Launch(Task):
         gang.add_sink(sink)
         try:
             gang.start()
-            outcome = bring(deploy, gang, self._control) if deploy else Outcome()
-            plan = self._plan(settings, hosts, rank_places, outcome.deployed) if deploy else plan
+            outcome = bring(deploy, gang, self._control) if deploy else None
+            deployed = outcome.deployed if outcome else Deployed()
+            plan = self._plan(settings, hosts, rank_places, deployed) if deploy else plan
             if plan.mpi and isinstance(gang.policy, MpiPolicy):
                 gang.policy.use(plan.mpi)
 
             def record(plan: JobPlan) -> None:
-                run_dir.write("job.json", self._record(settings, plan, outcome.deployed, deploy))
+                run_dir.write("job.json", self._record(settings, plan, deployed, deploy))
 
             record(plan)
             if plan.ports:
                 gang.policy.settle = partial(plan.ports.settle, chosen=record)
             specs = plan.specs
-            if outcome.problems:
-                specs = {host: without_deployed(spec, outcome.deployed) for host, spec in specs.items()}
+            if outcome and outcome.problems:
+                specs = {host: without_deployed(spec, deployed) for host, spec in specs.items()}
             if gang.policy.phase != FINISHED:
                 gang.run({name: HostPlan(connect[name], specs[name]) for name in plan.table.hosts})
             else:
@@ -110,7 +113,7 @@ class Launch(Task):
             inventory=self._inventory or {"paths": self._hosts.sources},
             deployed={
                 **asdict(deployed),
-                "project_digest": deployed.project_digest or project_digest(wanted_project(settings)),
+                "project_digest": deployed.project_digest or project_now(settings),
                 "lock_sha256": deploy.lock_sha256 if deploy else "",
             },
             command=self._command,
@@ -119,6 +122,8 @@ class Launch(Task):
 
     def _tell(self, settings: JobSettings, hosts: Sequence[HostSettings], rank_places: Sequence[Place]) -> dict[str, Any]:
         """Say what would be done, and do nothing."""
+        from ._dry_run import describe, expected  # late, as most launches are none
+
         project = _project(settings, hosts)
         local = all(host.local for host in hosts)
         deployed = expected(settings, project, environment=bool(settings.sync and settings.environment), local=local)
@@ -134,6 +139,8 @@ class Launch(Task):
         project = _project(settings, hosts)
         if not project and not (settings.sync and settings.environment):
             return None
+        from ._deploy import Deploy  # late: a launch that brings nothing does without
+
         access = {host.name: self._hosts.access(host, settings) for host in hosts if host.name in plan.table.hosts}
         return Deploy(settings, project, access)
 
@@ -164,6 +171,8 @@ def without_deployed(spec: Mapping[str, Any], deployed: Deployed) -> dict[str, A
 
 def bring(deploy: Deploy, gang: Gang, control: Control | None) -> Outcome:
     """Deploy before the launch; what keeps it from happening is then in the gang's policy."""
+    from ._deploy import Outcome
+
     with Interruption(deploy.stop, control) as interruption:
         try:
             outcome = deploy.run(gang.report)

@@ -13,8 +13,8 @@ from dataclasses import replace
 from typing import Any
 
 from . import _terminal
-from ._bytecode import bytecode_kept
 from ._backends import AUTO, listeners
+from ._bytecode import bytecode_kept
 from ._control import Control
 from ._cuda import default_backend
 from ._describe import Describer, make_prefix
