@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,12 +24,11 @@ from ._plan import Deployed
 from ._project import Project
 from ._settings import JobSettings
 from ._transfer import LITTLE, Way, contents, has_rsync, send_tar, send_tree
+from ._word import Word
 
 MAC_ROOT, ROOT = "/Users/Shared/mlxlaunch", "/opt/mlxlaunch"
 ENVIRONMENT, PROJECT = "environment", "project"
 PARTS = (ENVIRONMENT, PROJECT)
-_PATIENCE = 2.0  # seconds after which a person is told what is being waited for
-_WORD_EVERY = 10.0
 
 Report = Callable[..., None]  # event, host, details
 
@@ -198,7 +196,7 @@ class Deploy:
         if agents is None:
             return {}
         self._said.clear()
-        word = _Word(self._report)
+        word = Word(self._report)
 
         def on_wait(pending: Sequence[str]) -> None:
             if doing:
@@ -257,7 +255,7 @@ class Deploy:
             self._note(ENVIRONMENT, hosts)
             return
         if hosts:
-            word = _Word(self._report)
+            word = Word(self._report)
             environment.prepare(self._facts, self._children.run, lambda text: word.say(f"filling the wheelhouse: {text}"))
             with self._noting(ENVIRONMENT, hosts):
                 there |= self._each("making the environment on", lambda agent: self._make_environment(agent, environment), hosts)
@@ -356,20 +354,6 @@ class Deploy:
             self._outcome.changed.setdefault(host, []).append(what)
             if not self._check:
                 self._report("host_deployed", host, what=what, path=path)
-
-
-class _Word:
-    """Tells a person what is going on: nothing at first, then now and then."""
-
-    def __init__(self, report: Report) -> None:
-        self._report = report
-        self._due = time.monotonic() + _PATIENCE
-
-    def say(self, text: str, hosts: Sequence[str] = ()) -> None:
-        now = time.monotonic()
-        if now >= self._due:
-            self._due = now + _WORD_EVERY
-            self._report("waiting", text=text, hosts=list(hosts))
 
 
 def _silent(*_args: Any, **_details: Any) -> None:

@@ -22,9 +22,9 @@ from ._plan import Deployed, HostSettings, JobPlan
 from ._project import Project
 from ._settings import JobSettings
 from ._survey import Survey, links_of
+from ._word import Word
 
-_PATIENCE = 2.0  # seconds after which a person is told what is being waited for
-_WORD_EVERY = 5.0
+_WORD_EVERY = 5.0  # seconds between words about what is being waited for
 _DIAL = 3.0  # seconds until a connection that gets no answer is given up: two tries of TCP
 _CLOCK_TRIES = 3
 
@@ -118,13 +118,10 @@ class Examination:
         if agents is None:
             raise HostFailed("no agent was started")
         self._said.clear()
-        word = time.monotonic() + _PATIENCE
+        word = Word(self._report, every=_WORD_EVERY)
 
         def on_wait(pending: Sequence[str]) -> None:
-            nonlocal word
-            if time.monotonic() >= word:
-                word = time.monotonic() + _WORD_EVERY
-                self._report("waiting", text=f"{doing} {', '.join(pending)}", hosts=list(pending))
+            word.say(f"{doing} {', '.join(pending)}", pending)
 
         results = agents.each(function, [name for name, survey in self.surveys.items() if not survey.failure], on_wait)
         for name, reason in agents.failed.items():

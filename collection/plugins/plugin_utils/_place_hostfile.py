@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -18,8 +17,9 @@ from ._children import Cancelled, Children
 from ._deploy import Access, default_root
 from ._errors import UsageError
 from ._settings import JobSettings
+from ._word import Word
 
-_WORD_EVERY = 10.0  # seconds between words about who is not done
+_PATIENCE = 10.0  # seconds until a word about who is not done
 
 
 @dataclass
@@ -117,14 +117,10 @@ class Place:
                 report("host_deployed", host, what="hostfile", path=self.placed.path_on_hosts)
 
     def _write(self, agents: Agents, report: Callable[..., None]) -> None:
-        due = time.monotonic() + _WORD_EVERY
+        word = Word(report, patience=_PATIENCE)
 
         def on_wait(pending: Sequence[str]) -> None:
-            nonlocal due
-            if time.monotonic() >= due:
-                due += _WORD_EVERY
-                text = f"waiting for {len(pending)} of {len(self._hosts)} hosts to take the hostfile: {', '.join(pending)}"
-                report("waiting", text=text, hosts=list(pending))
+            word.say(f"waiting for {len(pending)} of {len(self._hosts)} hosts to take the hostfile: {', '.join(pending)}", pending)
 
         facts = agents.each(self._hello, on_wait=on_wait)
         if facts:
