@@ -45,6 +45,9 @@ RETRY_AFTER = 1.0
 # Causes that are, or may turn out to be, the failure of a rank.
 _FROM_RANKS = ("rank_failed", "mpirun_failed")
 
+# Facts that are for `settle` only.
+_TO_SETTLE = ("shifts", "uid", "mpirun")
+
 # Seconds of waiting after which a person wants to know what for, and how often they want to be told.
 PATIENCE = 2.0
 WORD_EVERY = 5.0
@@ -196,7 +199,7 @@ class Policy:
         if state.state != H_OPENING:
             return
         state.state = H_READY
-        self._report("host_ready", host, **facts)
+        self._report("host_ready", host, **{name: value for name, value in facts.items() if name not in _TO_SETTLE})
         self._maybe_go(now)
 
     def on_refused(self, host: str, problems: list[str], now: float) -> None:
