@@ -19,6 +19,7 @@ from ._core import AUTO, COPY, STREAM_NAMES, LaunchError, UsageError, check_back
 from ._inventory import Inventory, resolve_inventory
 from ._result import Event, JobResult
 from ._runner import PlaybookRun, private_folder
+from ._stdin import Stdin
 
 _BUFFER = 4 * 1024 * 1024
 _AFTERMATH = 30.0
@@ -39,7 +40,7 @@ _FINAL = ("job_finished", "job_planned", "deploy_finished", "check_finished")
 class Job:
     """A job that was started; see `start_job`. A deploy or a check, which go another way, are one without ranks.
 
-    Iterate over it for its events, from one thread. `wait`, `terminate` and `kill` may be called from any other.
+    Iterate over it for its events, from one thread. `wait`, `terminate`, `kill` and `write` may be called from any other.
     """
 
     def __init__(
@@ -75,6 +76,8 @@ class Job:
         self._refused: Event | None = None
         self._handler_error: BaseException | None = None
         self._connection: socket.socket | None = None
+        self._sending = threading.Lock()
+        self._stdin = Stdin(self._send)
         self._wish: bytes | None = None
         self._done = False
         self._folder = private_folder()
@@ -145,6 +148,46 @@ class Job:
         """End the job without grace."""
         self._ask(wire.KILL, returncode, message)
 
+    # -- standard input, for the ranks that the setting `stdin` names
+
+    def write(self, data: bytes, rank: int | None = None) -> bool:
+        """Write to the standard input of the ranks that have one, waiting until there is room for all of it on their hosts.
+
+        A rank that reads slowly, or never, does not hold up the others: its host keeps what it has not read, up to 1 GiB.
+        What ranks print meanwhile has to go somewhere: a program that lets neither a handler nor another thread take
+        events finds those beyond the latest 4 MiB only in the run directory.
+
+        Args:
+            data: bytes, which arrive as they are.
+            rank: only this one.
+
+        Returns whether somebody may read it; a rank that has ended, or has closed its standard input, is no error.
+
+        Raises:
+            UsageError: that rank, or the whole job, has no standard input.
+        """
+        if self._stdin.must_wait(len(data), rank):
+            self._buffer.nobody_reads()
+        return self._stdin.write(data, rank)
+
+    def close_stdin(self, rank: int | None = None) -> None:
+        """Let the ranks, or one, read the end of their standard input after what was written."""
+        self._stdin.close(rank)
+
+    def stdin_room(self) -> int:
+        """Wait until something can be written to all ranks at once; return how many bytes, 0 when nobody reads any more."""
+        return self._stdin.room()
+
+    @property
+    def tty_rank(self) -> int | None:
+        """The rank that has a terminal, by the setting `tty`, once the job has started."""
+        return self._stdin.tty_rank
+
+    def resize(self, columns: int, lines: int) -> None:
+        """Tell the rank that has a terminal how large that is now."""
+        if self._stdin.tty_rank is not None:
+            self._send(wire.encode_json(wire.SCREEN, [columns, lines], self._stdin.tty_rank))
+
     def __enter__(self) -> Self:
         return self
 
@@ -168,8 +211,14 @@ class Job:
                 self._wish = frame
                 self._cancel_early()
                 return
-        with contextlib.suppress(OSError):
-            connection.sendall(frame)
+        self._send(frame)
+
+    def _send(self, frame: bytes) -> None:
+        """Send to the worker; that it is gone shows when its events end."""
+        connection = self._connection
+        if connection:
+            with self._sending, contextlib.suppress(OSError):
+                connection.sendall(frame)
 
     def _cancel_early(self) -> None:
         """No worker has come yet: nothing runs on any host, so Ansible can simply be killed."""
@@ -195,12 +244,12 @@ class Job:
         if not first:
             connection.close()
             return None
-        connection.sendall(setup)
+        connection.sendall(setup)  # before anyone else knows this connection
         with self._state:
             self._connection = connection
             wish = self._wish
         if wish:
-            connection.sendall(wish)
+            self._send(wish)
         return connection
 
     def _on_playbook_end(self) -> None:
@@ -230,6 +279,10 @@ class Job:
                         output = fields
                     else:
                         self._deliver(Event.from_json(fields))
+                elif frame.kind == wire.ROOM:
+                    self._stdin.on_room(frame.rank, frame.offset)
+                elif frame.kind == wire.TAKERS:
+                    self._stdin.on_takers(**frame.json())
 
     def _deliver(self, event: Event) -> None:
         if event.event in _FINAL:
@@ -248,6 +301,7 @@ class Job:
                 pass
 
     def _settle(self) -> None:
+        self._stdin.on_end()
         ended = self._playbook.wait_for_processes if self._finished else self._playbook.join
         if not ended(_AFTERMATH):
             self._playbook.cancel()
@@ -353,6 +407,8 @@ def start_job(  # noqa: PLR0913 - every setting has its name here, and only thre
     mpi_agent: str | None = None,
     nccl_port: int | None = None,
     verbose: bool | None = None,
+    stdin: str | int | None = None,
+    tty: bool | None = None,
     grace: float | None = None,
     lease: float | None = None,
     connect_timeout: float | None = None,
@@ -396,6 +452,8 @@ def start_job(  # noqa: PLR0913 - every setting has its name here, and only thre
         mpi_agent: how it reaches the other hosts: `channel`, through this side, or `ssh`.
         nccl_port: port of nccl's rank 0, 12345.
         verbose: let the ring, or NCCL, tell what it connects to.
+        stdin: which ranks read what `Job.write` writes: `all`, `none` (the default), or the number of one.
+        tty: give that one a terminal of the size `terminal`; its stderr then comes with its stdout.
         grace: seconds between TERM and KILL, 10.
         lease: seconds of silence after which a host is given up, 30.
         connect_timeout: seconds a host may take until it is ready, 30.
@@ -432,6 +490,8 @@ def start_job(  # noqa: PLR0913 - every setting has its name here, and only thre
         "mpi_agent": mpi_agent,
         "nccl_port": nccl_port,
         "verbose": verbose,
+        "stdin": stdin,
+        "tty": tty,
         "grace": grace,
         "lease": lease,
         "connect_timeout": connect_timeout,

@@ -17,12 +17,13 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextlib.contextmanager
-def signals_end(job: Job, stopping: Callable[[], bool] = lambda: False) -> Iterator[None]:
+def signals_end(job: Job, stopping: Callable[[], bool] = lambda: False, resized: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Make a signal end the job with grace; Ctrl-C while it is being ended kills it.
 
     Args:
         job: the job.
         stopping: whether it is being ended already, for another reason.
+        resized: called when the terminal has another size.
     """
     read, write = os.pipe()
     os.set_blocking(write, False)
@@ -32,12 +33,15 @@ def signals_end(job: Job, stopping: Callable[[], bool] = lambda: False) -> Itera
         asked = False
         while numbers := os.read(read, 64):
             for number in numbers:
+                if number == signal.SIGWINCH:
+                    resized()
+                    continue
                 act = job.kill if (asked or stopping()) and number == signal.SIGINT else job.terminate
                 asked = True
                 act(128 + number, f"interrupted by {signal_name(number)}")
 
     threading.Thread(target=obey, name="mlxlaunch-signals", daemon=True).start()
-    before = {number: signal.signal(number, lambda *_args: None) for number in _SIGNALS}
+    before = {number: signal.signal(number, lambda *_args: None) for number in (*_SIGNALS, signal.SIGWINCH)}
     wakeup = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
     try:
         yield

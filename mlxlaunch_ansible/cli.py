@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, NoReturn
 
 from . import __version__, _check_command, _dry_run_command, _hostfile_command, _rerun, _sync_command
@@ -33,6 +33,7 @@ from ._core import (
 )
 from ._inventory import Inventory, read_hostfile
 from ._job import Job, absolute_script
+from ._keyboard import Keyboard, has_something
 from ._result import Event
 from ._signals import signals_end
 
@@ -51,6 +52,9 @@ examples:
 Options of mlxlaunch come before the script; all that follows it belongs to the script.
 A script that is here is brought to the hosts first, alone or with the directory around it (--project-dir), and so is
 a Python environment (--environment); without one, Python is expected at the same path on every host.
+
+What is typed, or comes from a pipe or file, is read by all ranks, or by one (--stdin RANK), which may have a terminal of its
+own (--tty). All keys go there then, Ctrl-C too; Ctrl-\\ ends the job, and Ctrl-C once more kills it.
 
 exit status:
   0 all ranks returned 0; else that of the first rank to fail (128+n for signal n)
@@ -167,22 +171,37 @@ def _run(parsed: argparse.Namespace, tail: list[str] | None) -> int:
         return 0
     if parsed.json and not parsed.dry_run:
         raise UsageError("--json goes with --dry-run; of a job, events.jsonl in its run directory tells everything")
-    options = {"terminal": _terminal_size(), "dry_run": parsed.dry_run}
+    options = {**_surroundings(), "dry_run": parsed.dry_run}
     job = _again(parsed, tail, options) if parsed.from_run else Job(_inventory(parsed), _settings(parsed, tail), None, options)
     if parsed.dry_run:
         with job, signals_end(job):
             return _dry_run_command.show(job, as_json=parsed.json)
-    screen = _Screen(job, prefix=bool(parsed.prefix), verbose=bool(parsed.verbose))
-    with job, signals_end(job, lambda: screen.stopping):
+    keyboard = Keyboard(job, 0 if sys.stdin else os.open(os.devnull, os.O_RDONLY))
+    screen = _Screen(job, keyboard, prefix=bool(parsed.prefix), verbose=bool(parsed.verbose))
+    with job, signals_end(job, lambda: screen.stopping, lambda: _resize(job)), keyboard:
         return screen.show()
+
+
+def _resize(job: Job) -> None:
+    size = _terminal_size()
+    if size:
+        job.resize(*size)
+
+
+def _surroundings() -> dict[str, Any]:
+    """Return what a job has to know of the place it is launched from."""
+    stdin = "all" if has_something() else "none"
+    return {"terminal": _terminal_size(), "term": os.environ.get("TERM", ""), "default_stdin": stdin}
 
 
 def _again(parsed: argparse.Namespace, tail: list[str] | None, options: dict[str, Any]) -> Job:
     """Start what an earlier job ran."""
-    given = {name for name, value in _given(parsed).items() if value is not None} - {"env", "log_dir", "prefix", "verbose"}
+    given = {name for name, value in _given(parsed).items() if value is not None} - {"env", "log_dir", "prefix", "verbose", "stdin", "tty"}
     given |= {name for name in ("inventory", "hostfile", "hosts", "repeat_hosts") if getattr(parsed, name) is not None}
     if given or parsed.script or tail:
-        raise UsageError("--from-run says everything that is to be run; only --env, --log-dir, --prefix and --verbose go with it")
+        raise UsageError(
+            "--from-run says everything that is to be run; only --env, --log-dir, --prefix, --verbose, --stdin and --tty go with it"
+        )
     env = parse_env(parsed.env) if parsed.env else {}
     rerun = _rerun.load(parsed.from_run, parsed.log_dir, env)
     for note in rerun.notes:
@@ -259,18 +278,35 @@ def _terminal_size() -> tuple[int, int] | None:
 class _Screen:
     """Show a job on this process's standard output and error."""
 
-    def __init__(self, job: Job, *, prefix: bool, verbose: bool) -> None:
+    def __init__(self, job: Job, keyboard: Keyboard, *, prefix: bool, verbose: bool) -> None:
         self._job = job
+        self._keyboard = keyboard
         self.stopping = False
         self._hosts: dict[int, str] = {}
         self._taken = threading.Event()
         colours = [wants_colour(fd) for fd in (1, 2)]
         self._sink = TerminalSink(
             (1, 2),
-            Describer(colours[1], verbose),
-            make_prefix(self._hosts, colours[0]) if prefix else None,
+            self._describe(Describer(colours[1], verbose)),
+            self._prefix(make_prefix(self._hosts, colours[0])) if prefix else None,
             self._taken.set,
         )
+
+    def _prefix(self, of: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
+        """Return what comes before a line of (rank, stream): nothing on a rank's own terminal."""
+        return lambda source: b"" if source[0] == self._job.tty_rank else of(source)
+
+    def _describe(self, describer: Describer) -> Callable[[dict[str, Any]], str | None]:
+        """Return what describes an event, also for a terminal on which a newline does not go back to the left."""
+
+        def describe(event: dict[str, Any]) -> str | None:
+            text = describer(event)
+            return text.replace("\n", "\r\n") + "\r" if text and self._keyboard.raw else text
+
+        return describe
+
+    def _data(self, event: Event) -> bytes:
+        return event.data.replace(b"\n", b"\r\n") if self._keyboard.raw and event.rank != self._job.tty_rank else event.data
 
     def show(self) -> int:
         """Show everything until the end; return the exit status."""
@@ -278,8 +314,10 @@ class _Screen:
             if event.event == "rank_started" and event.rank is not None and event.host:
                 self._hosts[event.rank] = event.host
             self.stopping = self.stopping or event.event == "job_stopping"
+            if self.stopping or (event.event == "rank_exited" and event.rank == self._job.tty_rank):
+                self._keyboard.release()
             if event.event == "rank_output":
-                self._sink.output(event.to_json(), event.data)
+                self._sink.output(event.to_json(), self._data(event))
             else:
                 self._sink.event(event.to_json())
             self._wait_for_reader()

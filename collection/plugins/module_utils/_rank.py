@@ -1,7 +1,7 @@
 # Copyright (c) the mlxlaunch-ansible contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Private to this collection, runs on the host: one rank's process and its two streams."""
+"""Private to this collection, runs on the host: one rank's process, its two streams, and its standard input if it has one."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ import errno
 import fcntl
 import os
 import signal
+import struct
 
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils import _wire as wire
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils._processes import MARK
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils._spool import Spool
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils._stdin import Stdin
 
 CHUNK = 256 * 1024
 BULK = 4096  # bytes at once that nobody types or generates token by token
@@ -163,9 +165,12 @@ class RankProcess:
     """A rank: its process, which leads a session and process group of its own, and its streams.
 
     Args:
-        plan: the rank's part of the spec: rank, argv, env.
+        plan: the rank's part of the spec: rank, argv, env; and `stdin`, "pipe" or "terminal", when it has one.
         folder: the job's directory on this host.
         files: paths of the host's files, by the variable that tells a rank of each; see `stage`.
+
+    Attributes:
+        stdin: what goes to its standard input, None when that is /dev/null.
     """
 
     def __init__(self, plan, folder, files):
@@ -176,6 +181,7 @@ class RankProcess:
         self._folder = folder
         self._files = files
         self.streams = []
+        self.stdin = None
 
     def replan(self, env):
         """Take other variables than those that stood for what was not decided yet."""
@@ -196,34 +202,68 @@ class RankProcess:
             env["PYTHONPATH"] = os.pathsep.join(filter(None, (modules, env.get("PYTHONPATH"))))
         env[MARK] = environment[MARK]  # by which the job's processes are found: nobody's to change
         path = _search(self._plan["argv"][0], env, cwd)
-        pipes = {name: self._pipe(name) for name in STREAMS}
+        theirs = self._terminal() if self._plan.get("stdin") == "terminal" else self._pipes()
         failed_read, failed_write = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
             if affinity:
                 _bind(affinity)
-            _become_rank(path, self._plan["argv"], env, cwd, pipes["stdout"], pipes["stderr"], failed_write)
-        for fd in (*pipes.values(), failed_write):
+            _become_rank(path, self._plan["argv"], env, cwd, theirs, failed_write)
+        for fd in {*theirs, failed_write}:
             os.close(fd)
         reason = os.read(failed_read, 16)
         os.close(failed_read)
         if reason:
             raise OSError(int(reason), os.strerror(int(reason)), path)
 
+    def _pipes(self):
+        """Return the rank's ends of stdin, stdout and stderr."""
+        if self._plan.get("stdin") == "pipe":
+            stdin, write = os.pipe()
+            os.set_blocking(write, False)
+            self.stdin = Stdin(self.rank, write, self._path("stdin"))
+        else:
+            stdin = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        return (stdin, *[self._pipe(name) for name in STREAMS])
+
     def _pipe(self, name):
         read, write = os.pipe()
-        os.set_blocking(read, False)
         try:
             fcntl.fcntl(read, _F_SETPIPE_SZ, 1024 * 1024)
         except OSError:
             pass  # not Linux, or over the user's limit: the default works as well
-        self.streams.append(Stream(self.rank, name, read, os.path.join(self._folder, "rank%d.%s" % (self.rank, name))))
+        self._add_stream(name, read)
         return write
+
+    def _terminal(self):
+        """Return the rank's end of a pseudo terminal, thrice. What it prints on either stream comes as stdout."""
+        ours, theirs = os.openpty()
+        self._add_stream("stdout", ours)
+        # A descriptor of its own: one is watched for reading, the other for writing.
+        self.stdin = Stdin(self.rank, os.dup(ours), self._path("stdin"), terminal=True)
+        self.resize(self._plan.get("screen"))
+        return theirs, theirs, theirs
+
+    def resize(self, screen):
+        """Give its terminal a size (columns, lines); the kernel tells the rank by SIGWINCH."""
+        if screen and self.stdin and self.stdin.terminal and self.stdin.fd >= 0:
+            import termios  # only where there is a terminal
+
+            fcntl.ioctl(self.stdin.fd, termios.TIOCSWINSZ, struct.pack("HHHH", screen[1], screen[0], 0, 0))
+
+    def _add_stream(self, name, fd):
+        os.set_blocking(fd, False)
+        self.streams.append(Stream(self.rank, name, fd, self._path(name)))
+
+    def _path(self, name):
+        return os.path.join(self._folder, "rank%d.%s" % (self.rank, name))
 
     def forget(self):
         """Close and remove what its streams have on disk."""
         for stream in self.streams:
             stream.forget()
+        if self.stdin:
+            self.stdin.close()
 
 
 def _search(program, env, cwd):
@@ -244,17 +284,17 @@ def _bind(affinity):
         pass  # some of them are gone meanwhile: the rank runs anywhere
 
 
-def _become_rank(path, argv, env, cwd, stdout, stderr, failed):
+def _become_rank(path, argv, env, cwd, streams, failed):
     """Turn this child into the rank. Never returns.
 
     Only system calls here and no shell: on macOS, SIP strips DYLD_* when a protected program is in between.
     """
     try:
         os.setsid()
-        null = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(null, 0)
-        os.dup2(stdout, 1)
-        os.dup2(stderr, 2)
+        for number, fd in enumerate(streams):
+            os.dup2(fd, number)
+        if os.isatty(0):
+            _own_terminal()
         os.chdir(cwd)
         # Python ignores these, and a rank must not inherit that.
         for number in (signal.SIGPIPE, signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
@@ -264,3 +304,10 @@ def _become_rank(path, argv, env, cwd, stdout, stderr, failed):
         os.write(failed, b"%d" % (exc.errno or errno.EIO))
     finally:
         os._exit(127)
+
+
+def _own_terminal():
+    """Make standard input the controlling terminal of this session, so that Ctrl-C and job control work."""
+    import termios
+
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)

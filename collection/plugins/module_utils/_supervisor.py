@@ -22,6 +22,7 @@ from ansible_collections.mlxlaunch.cluster.plugins.module_utils._lock import InU
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils._processes import MARK, Ender, end_all
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils._rank import CHUNK, RankProcess, stage, stage_modules
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils._recover import Recovery, Status, folder_of, mark_of, sweep
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils._stdin import Feeder
 
 BACKLOG = 4 * CHUNK  # bytes waiting for the channel before more is left on disk
 
@@ -99,6 +100,7 @@ class Supervisor:
         self._selector.register(channel.fd_in, selectors.EVENT_READ)
         self._selector.register(wakeup, selectors.EVENT_READ)
         self._wakeup = wakeup
+        self._feeder = Feeder(self._selector, channel.send)
         self._writing = False
         self._spec = {}
         self._staged = []
@@ -210,6 +212,10 @@ class Supervisor:
         elif frame.kind == wire.ANSWER:
             message = frame.json()
             self._mpi.answer(message["id"], message["code"])
+        elif frame.kind in (wire.STDIN, wire.STDIN_END):
+            self._feeder.on_frame(frame)
+        elif frame.kind == wire.SCREEN and frame.rank in self._ranks:
+            self._ranks[frame.rank].resize(frame.json())
 
     def _on_spec(self, spec):
         self._spec = spec
@@ -274,6 +280,8 @@ class Supervisor:
         self._channel.tell(wire.STARTED, {"pid": rank.pid}, rank.rank)
         for stream in rank.streams:
             self._selector.register(stream.fd, selectors.EVENT_READ, stream)
+        if rank.stdin:
+            self._feeder.add(rank.stdin)
 
     def _mpi_side(self, folder):
         # Late: only this backend needs it.
@@ -294,6 +302,8 @@ class Supervisor:
     def _not_started(self, rank, exc):
         for stream in rank.streams:
             stream.close()
+        if rank.stdin:
+            self._feeder.add(rank.stdin)  # to be let go of like any other
         self._exited(rank, {"code": 127, "signal": 0, "error": "cannot start %s: %s" % (exc.filename, exc.strerror)})
 
     def _stop(self, grace):
@@ -404,6 +414,7 @@ class Supervisor:
 
     def _exited(self, rank, how):
         rank.ended = True
+        self._feeder.drop(rank.rank)
         how.update(at=time.monotonic() - self._started_at, stopped=self._stopped)
         self._status.exited(rank.rank, how)
         for stream in rank.streams:

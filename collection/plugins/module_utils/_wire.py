@@ -55,6 +55,15 @@ REPLY = 31  # what it returned (JSON: result), or why it did not (JSON: error)
 PROGRESS = 32  # what it does meanwhile (JSON: text)
 # launching process and worker, over the job's private socket
 EVENT = 40
+# standard input, from the launching process over the worker to a host
+STDIN = 70  # bytes for `rank`
+STDIN_END = 71  # no more of them
+SCREEN = 72  # the size of the terminal that `rank` has (JSON: columns, lines)
+# and back
+ROOM = 73  # `rank` may be sent bytes up to `offset`, counted from its first
+TAKERS = 74  # from the worker: which ranks have a standard input (JSON: ranks, tty)
+
+EVERY_RANK = 0xFFFF  # as the rank of a frame: all that have a standard input on the host
 
 
 class WireError(Exception):

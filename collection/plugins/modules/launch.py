@@ -119,6 +119,19 @@ options:
       - "Tell more: hosts as they become ready, process ids, the ring's own messages."
     type: bool
     default: false
+  stdin:
+    description:
+      - Who reads what is written to the standard input of C(mlxlaunch run), or to C(Job.write) of a program.
+      - One of V(all), V(none), or a rank.
+      - Default V(all) on the command line, when it is a terminal or has something, and V(none) in Python.
+      - With C(ansible-playbook) always V(none), as Ansible gives its workers no standard input.
+    type: str
+    default: ""
+  tty:
+    description:
+      - Give the rank that reads standard input a terminal; its stderr then comes with its stdout.
+    type: bool
+    default: false
   grace:
     description:
       - Seconds a rank has between C(TERM) and C(KILL).

@@ -4,7 +4,8 @@
 """Private to this collection: the socket between the process that called `start_job` and the worker that runs the job.
 
 A Unix socket in a directory of the user's own, not a network port. Down it come the settings, unchanged and never
-templated, and the wish to stop; up it go events and output. When either side dies the other reads its end.
+templated, the wish to stop, and standard input as far as there is room for it; up it go events, output, and word of that
+room. When either side dies the other reads its end.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class Control:
     """The worker's end.
 
     Attributes:
-        setup: what the launching process wants: settings, job, hostfile, terminal, default_cwd, default_python.
+        setup: what the launching process wants: settings, job, hostfile, terminal, term, default_cwd, default_python, default_stdin.
     """
 
     def __init__(self, path: str) -> None:

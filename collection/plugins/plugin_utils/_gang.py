@@ -21,7 +21,7 @@ from ._control import Control
 from ._exits import signal_name
 from ._mpi_policy import MpiPolicy
 from ._policy import FINISHED, Cause, Close, Policy, Recover, Report, Tell
-from ._sinks import BACKLOG, STREAM_NAMES, Sink
+from ._sinks import BACKLOG, STREAM_NAMES, Sink, SocketSink
 
 ACK_EVERY = 4 * 1024 * 1024
 _CLOSE_PATIENCE = 5.0
@@ -241,6 +241,8 @@ class Gang:
             self.report("warning", host, text=frame.json()["text"])
         elif frame.kind == wire.DONE:
             self.policy.on_done(host, frame.json()["left"])
+        elif frame.kind == wire.ROOM:
+            self.tell_launcher(wire.encode(wire.ROOM, b"", frame.rank, frame.offset))
         elif isinstance(self.policy, MpiPolicy):
             self._on_mpi_frame(self.policy, host, frame, now)
 
@@ -338,6 +340,22 @@ class Gang:
             if frame.kind in (wire.STOP, wire.KILL):
                 wish = frame.json()
                 self._stop("interrupted", wish["returncode"], wish["message"], kill=frame.kind == wire.KILL)
+            elif frame.kind in (wire.STDIN, wire.STDIN_END, wire.SCREEN):
+                self._hand_on(frame)
+
+    def _hand_on(self, frame: wire.Frame) -> None:
+        """Give what is for a rank, or for all, to its host; it was told how much there is room for."""
+        data = wire.encode(frame.kind, frame.payload, frame.rank)
+        hosts = list(self._channels) if frame.rank == wire.EVERY_RANK else [self._host_of.get(frame.rank, "")]
+        for host in hosts:
+            if host in self._channels:
+                self._send(self._channels[host], data)
+
+    def tell_launcher(self, frame: bytes) -> None:
+        """Send a frame to the process that launched the job, if one did."""
+        for sink in self._sinks:
+            if isinstance(sink, SocketSink):
+                sink.forward(frame)
 
     def _on_parent_gone(self) -> None:
         stopping = self.policy.cause is not None

@@ -32,6 +32,7 @@ from ._ranktable import Place
 from ._record import job_record, rank_differences
 from ._settings import JobSettings
 from ._sinks import RunDir, default_log_dir, log_path
+from ._stdin import takers, takers_frame, with_stdin
 from ._task import Task
 from ._version import VERSION
 
@@ -64,6 +65,7 @@ class Launch(Task):
         started = time.monotonic()
         sink = self._sink(settings, gang.wake, {rank.rank: rank.host for rank in plan.table.ranks})
         gang.add_sink(sink)
+        gang.tell_launcher(takers_frame(self._takers(settings, plan), tty=settings.tty))
         try:
             gang.start()
             outcome = bring(deploy, gang, self._control) if deploy else None
@@ -95,7 +97,7 @@ class Launch(Task):
         return result
 
     def _plan(self, settings: JobSettings, hosts: Sequence[HostSettings], rank_places: Sequence[Place], deployed: Deployed) -> JobPlan:
-        return plan_job(
+        plan = plan_job(
             self.job,
             settings,
             hosts,
@@ -105,6 +107,10 @@ class Launch(Task):
             terminal=self._terminal_size(),
             deployed=deployed,
         )
+        return with_stdin(plan, self._takers(settings, plan), tty=settings.tty, screen=self._terminal_size(), term=self._term)
+
+    def _takers(self, settings: JobSettings, plan: JobPlan) -> tuple[int, ...]:
+        return takers(settings, self._default_stdin, plan.table.world_size) if self._control else ()
 
     def _record(self, settings: JobSettings, plan: JobPlan, deployed: Deployed, deploy: Deploy | None) -> dict[str, Any]:
         return job_record(

@@ -14,7 +14,7 @@ from pathlib import Path
 _PACKAGE = "ansible_collections.mlxlaunch.cluster.plugins.module_utils"
 # The last one has `main`.
 _SUPERVISOR = (
-    *("_wire", "_lock", "_spool", "_processes", "_mpirun", "_ports", "_hostcheck", "_rank", "_recover"),
+    *("_wire", "_lock", "_spool", "_processes", "_mpirun", "_ports", "_hostcheck", "_stdin", "_rank", "_recover"),
     *("_stand_in", "_mpi_side", "_supervisor"),
 )
 _AGENT = (

@@ -123,6 +123,23 @@ SETTINGS = (
     Setting("nccl_port", "int", 12345, "Port rank 0 listens on, with nccl.", ("--nccl-port",), metavar="PORT"),
     Setting("prefix", "bool", False, "Put [rank host] before each line of output.", ("--prefix",)),
     Setting("verbose", "bool", False, "Tell more: hosts as they become ready, process ids, the ring's own messages.", ("--verbose",)),
+    Setting(
+        "stdin",
+        "str",
+        "",
+        "Who reads what is written to the launcher's standard input: all, none, or a rank. Default: all on the command line, when it is a "
+        "terminal or has something, and none in Python. With ansible-playbook always none, as Ansible gives its workers no standard input.",
+        ("--stdin",),
+        metavar="WHO",
+    ),
+    Setting(
+        "tty",
+        "bool",
+        False,
+        "Give the rank that reads standard input a terminal, for line editing and Ctrl-C there; its stderr then comes with its stdout. "
+        "Ctrl-\\ ends the job.",
+        ("--tty",),
+    ),
     Setting("grace", "float", 10.0, "Seconds a rank has between TERM and KILL.", ("--grace",), metavar="SECONDS"),
     Setting(
         "lease", "float", 30.0, "Seconds of silence after which a host, or the launcher, is given up.", ("--lease",), metavar="SECONDS"
@@ -201,6 +218,8 @@ class JobSettings:
     nccl_port: int = 12345
     prefix: bool = False
     verbose: bool = False
+    stdin: str = ""
+    tty: bool = False
     grace: float = 10.0
     lease: float = 30.0
     connect_timeout: float = 30.0
@@ -238,6 +257,7 @@ def check_settings(given: Mapping[str, Any], *, job: bool = True) -> JobSettings
         raise UsageError("want a script, or a command, and not both" if checked.script else "no script is given")
     check_backend(checked.backend)
     _check_ranges(checked)
+    _check_stdin(checked)
     return checked
 
 
@@ -250,6 +270,13 @@ def _split_again(args: Iterable[str]) -> tuple[str, ...]:
         except ValueError:
             raise UsageError(f"--mpi-arg {arg!r}: a quote is not closed") from None
     return tuple(words)
+
+
+def _check_stdin(settings: JobSettings) -> None:
+    if settings.stdin not in ("", "all", "none") and not (settings.stdin.isascii() and settings.stdin.isdecimal()):
+        raise UsageError(f"--stdin {settings.stdin}: want all, none, or the number of a rank")
+    if settings.tty and settings.stdin == "none":
+        raise UsageError("--tty and --stdin none: a terminal is for a rank that reads; say which with --stdin RANK")
 
 
 def _check_ranges(settings: JobSettings) -> None:

@@ -283,6 +283,10 @@ class SocketSink:
     def __init__(self, connection: socket.socket, wake: Callable[[], None]) -> None:
         self._writer = Writer(connection.sendall, wake)
 
+    def forward(self, frame: bytes) -> None:
+        """Take what is meant for the launching process itself."""
+        self._writer.put(frame)
+
     def event(self, event: dict[str, Any]) -> None:
         self._writer.put(wire.encode_json(wire.EVENT, event))
 

@@ -27,6 +27,7 @@ from ._ranktable import Place
 from ._resolve import resolve_ipv4
 from ._settings import JobSettings, check_settings
 from ._sinks import DisplaySink, Sink, SocketSink, TerminalSink
+from ._stdin import NONE
 
 
 class Task:
@@ -51,6 +52,9 @@ class Task:
         setup = self._control.setup if self._control else {}
         self._hostfile = setup.get("hostfile") or options.pop("hostfile", None)
         self._terminal = setup.get("terminal")
+        self._term = setup.get("term") or ""
+        # Without a program that launches there is none: Ansible's workers read /dev/null.
+        self._default_stdin = setup.get("default_stdin") or NONE
         self._default_cwd = setup.get("default_cwd") or os.getcwd()
         self._default_python = setup.get("default_python") or task_vars.get("ansible_playbook_python") or sys.executable
         self._inventory = setup.get("inventory")
