@@ -10,10 +10,11 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NoReturn
 
-from . import __version__, _check_command, _dry_run_command, _hostfile_command, _rerun, _sync_command
+from . import __version__, _check_command, _drop_in, _dry_run_command, _hostfile_command, _rerun, _sync_command
 from ._core import (
     BACKLOG,
     BY_NAME,
@@ -77,7 +78,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     words = list(sys.argv[1:] if argv is None else argv)
     options, tail = _split(words)
-    parsed = _make_parser().parse_args(options)
+    parser = _make_parser(options)
+    parsed, unknown = parser.parse_known_args(options)
+    if unknown and parsed.function is not _run:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    parsed.unknown = unknown
     try:
         return int(parsed.function(parsed, tail))
     except LaunchError as exc:
@@ -95,7 +100,8 @@ def _split(words: list[str]) -> tuple[list[str], list[str] | None]:
     return words[:at], words[at + 1 :]
 
 
-def _make_parser() -> argparse.ArgumentParser:
+def _make_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """Return the parser; `words` may have options abbreviated as mlx.launch allows it."""
     parser = _Parser(prog="mlxlaunch", description="Launch distributed MLX jobs on a cluster of Macs.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"mlxlaunch {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=_Parser)
@@ -108,12 +114,18 @@ def _make_parser() -> argparse.ArgumentParser:
         usage="%(prog)s [-i INVENTORY | --hostfile FILE | --hosts A,B | -n N] [options] SCRIPT [ARGS...]\n"
         "       %(prog)s [...] [options] -- COMMAND [ARGS...]",
     )
-    _add_hosts(run)
-    _add_settings(run)
+    also = _drop_in.abbreviations(words, _FLAGS)
+    _add_hosts(run, also)
+    _add_settings(run, also=also)
     run.add_argument("--from-run", metavar="JOB", help="run again what this job ran: its id, or its run directory")
     run.add_argument("--dry-run", action="store_true", help="ask no host and run nothing; print what would be done")
     run.add_argument("--json", action="store_true", help="with --dry-run: as one JSON document")
-    run.add_argument("--print-python", action="store_true", help="print the path of the Python the ranks would use, and exit")
+    run.add_argument(
+        "--print-python",
+        *also.get("--print-python", ()),
+        action="store_true",
+        help="print the path of the Python the ranks would use, and exit",
+    )
     run.add_argument("script", nargs=argparse.REMAINDER, help="script and its arguments")
     run.set_defaults(function=_run)
     sync = commands.add_parser(
@@ -136,19 +148,30 @@ def _make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_hosts(parser: argparse.ArgumentParser) -> None:
+Also = Mapping[str, Sequence[str]]  # other names of options
+_FLAGS = {flag for setting in RUN_SETTINGS for flag in setting.flags} | {"--inventory", "--hostfile", "--hosts", "--repeat-hosts"}
+_FLAGS |= {"--from-run", "--dry-run", "--json", "--print-python", "--help"}
+
+
+def _add_hosts(parser: argparse.ArgumentParser, also: Also = MappingProxyType({})) -> None:
     hosts = parser.add_argument_group("where to run")
     hosts.add_argument("-i", "--inventory", metavar="INVENTORY", help="Ansible inventory; its group mlx, or --group, has the hosts")
-    hosts.add_argument("--hostfile", metavar="FILE", help="MLX hostfile (JSON), either schema; rank is position")
-    hosts.add_argument("--hosts", metavar="A,B", help="names or addresses to ssh to, separated by commas")
-    hosts.add_argument("-n", "--repeat-hosts", metavar="N", type=int, help="ranks per host of --hosts; without it, on this machine")
+    hosts.add_argument(
+        "--hostfile", *also.get("--hostfile", ()), metavar="FILE", help="MLX hostfile (JSON), either schema; rank is position"
+    )
+    hosts.add_argument("--hosts", *also.get("--hosts", ()), metavar="A,B", help="names or addresses to ssh to, separated by commas")
+    repeat = also.get("--repeat-hosts", ())
+    hosts.add_argument(
+        "-n", "--repeat-hosts", *repeat, metavar="N", type=int, help="ranks per host of --hosts; without it, on this machine"
+    )
 
 
-def _add_settings(parser: argparse.ArgumentParser, names: Collection[str] = BY_NAME) -> None:
+def _add_settings(parser: argparse.ArgumentParser, names: Collection[str] = BY_NAME, also: Also = MappingProxyType({})) -> None:
     group = parser.add_argument_group("settings")
     for setting in RUN_SETTINGS:
         if setting.flags and setting.name in names:
-            group.add_argument(*setting.flags, dest=setting.name, help=_help(setting), **_argument(setting))
+            others = [other for flag in setting.flags for other in also.get(flag, ())]
+            group.add_argument(*setting.flags, *others, dest=setting.name, help=_help(setting), **_argument(setting))
 
 
 def _argument(setting: Setting) -> dict[str, Any]:
@@ -171,6 +194,8 @@ def _run(parsed: argparse.Namespace, tail: list[str] | None) -> int:
         return 0
     if parsed.json and not parsed.dry_run:
         raise UsageError("--json goes with --dry-run; of a job, events.jsonl in its run directory tells everything")
+    if not parsed.from_run:
+        _say_what_differs(parsed)
     options = {**_surroundings(), "dry_run": parsed.dry_run}
     job = _again(parsed, tail, options) if parsed.from_run else Job(_inventory(parsed), _settings(parsed, tail), None, options)
     if parsed.dry_run:
@@ -180,6 +205,19 @@ def _run(parsed: argparse.Namespace, tail: list[str] | None) -> int:
     screen = _Screen(job, keyboard, prefix=bool(parsed.prefix), verbose=bool(parsed.verbose))
     with job, signals_end(job, lambda: screen.stopping, lambda: _resize(job)), keyboard:
         return screen.show()
+
+
+def _say_what_differs(parsed: argparse.Namespace) -> None:
+    """Do as mlx.launch with options that exclude each other, and say so."""
+    if parsed.hostfile is not None and parsed.inventory is None:
+        for name, flag in (("hosts", "--hosts"), ("repeat_hosts", "--repeat-hosts")):
+            if getattr(parsed, name) is not None:
+                setattr(parsed, name, None)
+                print(f"mlxlaunch: note: {flag} does not count, as --hostfile says where ranks run", file=sys.stderr)
+    given = [name for name in ("inventory", "hostfile", "hosts", "repeat_hosts") if getattr(parsed, name) is not None]
+    note = _drop_in.misplaced(parsed.script, given)
+    if note:
+        print(f"mlxlaunch: note: {note}", file=sys.stderr)
 
 
 def _resize(job: Job) -> None:
@@ -198,7 +236,7 @@ def _again(parsed: argparse.Namespace, tail: list[str] | None, options: dict[str
     """Start what an earlier job ran."""
     given = {name for name, value in _given(parsed).items() if value is not None} - {"env", "log_dir", "prefix", "verbose", "stdin", "tty"}
     given |= {name for name in ("inventory", "hostfile", "hosts", "repeat_hosts") if getattr(parsed, name) is not None}
-    if given or parsed.script or tail:
+    if given or parsed.script or tail or parsed.unknown:
         raise UsageError(
             "--from-run says everything that is to be run; only --env, --log-dir, --prefix, --verbose, --stdin and --tty go with it"
         )
@@ -239,13 +277,9 @@ def _settings(parsed: argparse.Namespace, tail: list[str] | None) -> dict[str, A
     settings = _given(parsed)
     if parsed.env:
         settings["env"] = parse_env(parsed.env)
-    words = parsed.script
-    if words:
-        args = words[1:] if tail is None else [*words[1:], "--", *tail]
-        return {**settings, "script": absolute_script(words[0]), "args": args}
-    if tail:
-        return {**settings, "command": tail}
-    raise UsageError("no script is given; see mlxlaunch run --help")
+    # With an environment it says what that is made with, and the environment's own runs what is to run.
+    python = "" if parsed.environment else parsed.python or ""
+    return settings | _drop_in.what_to_run(parsed.script, tail, python, parsed.cwd or "", parsed.unknown)
 
 
 def _inventory(parsed: argparse.Namespace) -> Inventory:

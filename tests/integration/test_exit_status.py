@@ -109,8 +109,7 @@ def test_wrong_words_are_told_in_one_line(cluster: Cluster, capfd: pytest.Captur
         (["-i", "no/such/inventory.yml", script], ["no/such/inventory.yml"]),
         (["-i", inventory], ["no script"]),
         (["-i", inventory, "--backend", "tpu", script], ["tpu", "ring"]),
-        (["-i", inventory, "--backend", "nccl", script], ["nccl", "not supported yet"]),
-        (["-i", inventory, "--env", "NOVALUE", script], ["--env", "NOVALUE", "NAME=VALUE"]),
+        (["-i", inventory, "--env", "NO VALUE", script], ["--env", "item 1", "NAME=VALUE"]),
         (["-i", inventory, "--env", "1A=b", script], ["--env", "1A"]),
         (["-i", inventory, "--env", "A B=b", script], ["--env", "A B"]),
         (["-i", inventory, "--env", "=b", script], ["--env"]),
@@ -157,7 +156,7 @@ HOSTFILES: list[tuple[Any, Sequence[str]]] = [
     ([HOST, {"ssh": "node2", "ips": ["198.18.0.11"]}], ["host 1", "node2", "ips", "198.18.0.11", "node1"]),
     ({"hosts": [HOST], "backend": "tpu"}, ["tpu"]),
     ({"hosts": [HOST], "backend": 3}, ["backend"]),
-    ({"hosts": [HOST], "envs": ["NOVALUE"]}, ["envs", "NOVALUE"]),
+    ({"hosts": [HOST], "envs": ["NO VALUE"]}, ["envs", "item 1"]),
     ({"hosts": [HOST], "envs": {"A": "b"}}, ["envs"]),
 ]
 

@@ -87,8 +87,13 @@ def test_number_becomes_text(value: Any, text: str) -> None:
     assert check_env({"K": value}) == {"K": text}
 
 
-@pytest.mark.parametrize("item", ["", "K", "K V", "MLX_SECRET:abc"])
-def test_env_without_equals_sign_is_refused(item: str) -> None:
+def test_env_of_a_name_alone_is_empty() -> None:
+    """As for mlx.launch."""
+    assert parse_env(["K", "L=1"]) == {"K": "", "L": "1"}
+
+
+@pytest.mark.parametrize("item", ["", "K V", "MLX_SECRET:abc"])
+def test_env_that_is_neither_a_name_nor_has_an_equals_sign_is_refused(item: str) -> None:
     with pytest.raises(UsageError, match="^--env: .*want NAME=VALUE"):
         parse_env([item])
 

@@ -120,7 +120,7 @@ def test_same_host_may_stand_several_times_with_its_address() -> None:
         (None, ['"hosts"']),
         (7, ['"hosts"']),
         ({"hosts": [A], "envs": "K=V"}, ["envs", "NAME=VALUE"]),
-        ({"hosts": [A], "envs": ["K"]}, ["envs", "'K'", "NAME=VALUE"]),
+        ({"hosts": [A], "envs": ["K V"]}, ["envs", "item 1", "NAME=VALUE"]),
         ({"hosts": [A], "envs": ["=V"]}, ["envs", "not a valid name"]),
         ({"hosts": [A], "envs": ["A B=V"]}, ["envs", "'A B'"]),
         ({"hosts": [A], "envs": ["1K=V"]}, ["envs", "'1K'"]),

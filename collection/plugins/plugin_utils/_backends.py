@@ -87,14 +87,13 @@ def check_env(env: Mapping[Any, object], where: str = "--env") -> dict[str, str]
 
 
 def parse_env(items: Iterable[str], where: str = "--env") -> dict[str, str]:
-    """Return the variables that "NAME=VALUE" items set; the last of a name counts."""
+    """Return the variables that "NAME=VALUE" items set; the last of a name counts, and a name alone is empty, as for mlx.launch."""
     env = {}
     for at, item in enumerate(items, 1):
         name, equals, value = item.partition("=")
-        if not equals:
-            # Only what looks like a name is shown: the rest may be a secret whose name was forgotten.
-            shown = repr(item) if _NAME.match(item) else f"item {at}"
-            raise UsageError(f"{where}: {shown}: want NAME=VALUE")
+        if not equals and not _NAME.match(item):
+            # It is not shown: it may be a secret whose name was forgotten.
+            raise UsageError(f"{where}: item {at}: want NAME=VALUE")
         env[name] = value
     return check_env(env, where)
 
