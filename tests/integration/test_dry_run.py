@@ -148,7 +148,7 @@ def test_what_only_hosts_can_tell_is_said(cluster: Cluster) -> None:
     script = cluster.script("")
     lock = cluster.here / "requirements.lock"
     lock.write_text(f"six==1.17.0 --hash=sha256:{'0' * 64}\n")
-    done = dry_run(cluster, "--json", "-i", cluster.inventory(["node1"]), "--environment", lock, script)
+    done = dry_run(cluster, "--json", "-i", cluster.inventory(["node1", "node2"]), "--environment", lock, script)
     assert done.returncode == 0, done.stderr
     plan = json.loads(done.stdout)
     assert plan["ranks"][0]["argv"][0] == "<root>/envs/<key>/bin/python"
