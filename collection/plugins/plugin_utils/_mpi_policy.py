@@ -18,8 +18,10 @@ from ._exits import signal_name
 from ._mpi import MpiJob
 from ._policy import RUNNING, STOPPING, Cause, Limits, Policy
 
-# Seconds for the news of a rank that failed, which mpirun may have had sooner than this side.
+# Seconds for the news of a rank that failed, which mpirun may have had sooner than this side; and for those of one that
+# has started, when mpirun says that all is well.
 _NEWS = 0.5
+_LATE = 5.0
 # It loses a race against its own child and says so; nothing follows from it.
 _NOISE = re.compile(r"^.*plm:\w+: Warning: setpgid\(.*\) failed in parent.*\n?", re.MULTILINE)
 _KEPT = 2000  # characters of what mpirun said last
@@ -35,7 +37,8 @@ class MpiPolicy(Policy):
         self._missing = {rank.rank for rank in job.table.ranks}
         self._start_by = 0.0
         self._said = ""
-        self._ended: tuple[float, Cause] | None = None
+        self._failed: tuple[float, Cause] | None = None
+        self._finished: tuple[float, Cause] | None = None
 
     def use(self, job: MpiJob) -> None:
         """Take the job as it is planned now: after a deploy, mpirun may be elsewhere."""
@@ -43,6 +46,10 @@ class MpiPolicy(Policy):
 
     def on_wanted(self, host: str, message: Mapping[str, Any]) -> None:
         """Mpirun, on `host`, wants its daemon started on another one."""
+        if self.phase != RUNNING:
+            # The other one may have confirmed already that nothing runs there.
+            self._tell(host, wire.ANSWER, {"id": message["id"], "code": 1})
+            return
         try:
             target, daemon = self._job.daemon(message["host"], message["words"])
         except UsageError as exc:
@@ -69,7 +76,11 @@ class MpiPolicy(Policy):
         status = f"was killed by {signal_name(how['signal'])}" if how["signal"] else f"ended with status {how['code']}"
         text = f"{what}: {how['error']}" if how["error"] else f"{what} {status} while ranks were to run{self._words()}"
         returncode = EXIT_NOT_READY if self._missing or not failed else (128 + how["signal"] if how["signal"] else how["code"])
-        self._ended = self._ended or (now + _NEWS, Cause("mpirun_failed", returncode, text))
+        cause = Cause("mpirun_failed", returncode, text)
+        if failed:
+            self._failed = self._failed or (now + _NEWS, cause)
+        else:
+            self._finished = (now + _LATE, cause)
 
     def on_started(self, rank: int, pid: int) -> None:
         """A rank's process exists."""
@@ -103,6 +114,14 @@ class MpiPolicy(Policy):
             times += [self._start_by] if self._missing else []
             times += [self._ended[0]] if self._ended else []
         return min(times)
+
+    @property
+    def _ended(self) -> tuple[float, Cause] | None:
+        """When the end of mpirun ends the job, and why.
+
+        When it is content all ranks have ended, and what they have printed may be in the way of that news for long.
+        """
+        return self._failed or (self._finished if self._missing else None)
 
     @property
     def _all_ended(self) -> bool:

@@ -1,0 +1,323 @@
+"""What is different about a gang that mpirun wires up, told as histories: (seconds, event), and then what follows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils import _wire as wire
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._mpi import CHANNEL, MpiJob, labels
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._mpi_policy import MpiPolicy
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._policy import FINISHED, RUNNING, STOPPING, Action, Policy, Settled, Tell
+
+from .jobs import LIMITS, Event, done, exited, heard, ranks_on, ready, refused, replay, replay_all, reports, started, stop, texts, tick
+
+MPIRUN = "/usr/bin/mpirun"
+DAEMON = ["A=b;", "/usr/bin/orted", "--daemonize", "x"]
+
+
+def job(*hosts: str, **limits: float) -> MpiPolicy:
+    """Return the policy of a job that begins at 0, with one rank per name."""
+    table = ranks_on(*(hosts or ("a", "b")))
+    names = labels(table, {host: host for host in table.hosts}, CHANNEL)
+    return MpiPolicy(MpiJob("job-1", table, names, [MPIRUN]), replace(LIMITS, **limits), 0.0)
+
+
+def has(host: str, version: str = "4.1.4") -> Event:
+    """A host is ready and has an mpirun."""
+    return ready(host, hostname=host, uid=501, mpirun={MPIRUN: {"version": version, "libmpi": "/usr/lib/libmpi.so.40"}})
+
+
+def going(*hosts: str, **limits: float) -> MpiPolicy:
+    """Return the policy of a job whose hosts got their go at 0."""
+    policy = job(*hosts, **limits)
+    replay(policy, *((0.0, has(host)) for host in policy.hosts), (0.0, tick()))
+    assert policy.phase == RUNNING
+    return policy
+
+
+def mpi(event: str, *arguments: Any, late: bool = True) -> Event:
+    """Return an event that only this policy knows."""
+    return lambda policy, now: getattr(policy, event)(*arguments, *([now] if late else []))
+
+
+def left(host: str, code: int = 0, *, name: str = "mpirun", signal: int = 0, error: str = "") -> Event:
+    return mpi("on_left", host, {"name": name, "code": code, "signal": signal, "error": error})
+
+
+def said(host: str, text: str, name: str = "mpirun") -> Event:
+    return mpi("on_said", host, name, text, late=False)
+
+
+def wanted(host: str, on: str, *words: str) -> Event:
+    return mpi("on_wanted", host, {"id": 7, "host": on, "words": list(words)}, late=False)
+
+
+def told(actions: list[Action], kind: int) -> dict[str, Any]:
+    """Return what hosts are told by frames of one kind."""
+    return {action.host: action.message for action in actions if isinstance(action, Tell) and action.kind == kind}
+
+
+def causes(actions: list[Action]) -> list[str]:
+    """Return why the job is ended."""
+    return [report.details["cause"] for report in reports(actions, "job_stopping")]
+
+
+# -- the barrier
+
+
+def test_what_is_settled_arrives_with_the_go() -> None:
+    actions = replay_all(job(), (1, has("a")), (2, has("b")))
+    go = told(actions, wire.GO)
+    assert go["b"] == {"libmpi": "/usr/lib/libmpi.so.40"}
+    assert go["a"]["libmpi"] == "/usr/lib/libmpi.so.40"
+    assert go["a"]["mpirun"][0] == MPIRUN
+
+
+def test_what_cannot_be_settled_is_a_refusal_and_nobody_goes() -> None:
+    policy = job()
+    actions = replay_all(policy, (1, has("a")), (2, has("b", "4.1.5")))
+    assert told(actions, wire.GO) == {}
+    assert sorted(told(actions, wire.BYE)) == ["a", "b"]
+    assert (policy.phase, policy.returncode, list(policy.problems)) == (FINISHED, 3, ["b"])
+    assert [(report.host, report.details["problems"]) for report in reports(actions, "host_refused")] == [("b", policy.problems["b"])]
+    assert policy.cause
+    assert policy.cause.message == "1 of 2 hosts not ready: b; no rank was started anywhere"
+
+
+def test_nothing_is_settled_while_a_host_is_not_ready() -> None:
+    policy = job()
+    replay(policy, (1, has("a")), (2, refused("b", "no python")))
+    assert policy.problems == {"b": ["no python"]}
+
+
+def test_plain_policy_lets_go_without_a_word_unless_something_is_settled() -> None:
+    plain = Policy(ranks_on("a", "b"), LIMITS, 0.0)
+    assert told(replay_all(plain, (1, ready("a")), (1, ready("b"))), wire.GO) == {"a": None, "b": None}
+    other = Policy(ranks_on("a", "b"), LIMITS, 0.0)
+    seen = []
+
+    def settle(facts: Any) -> Settled:
+        seen.append(facts)
+        return Settled(go={"b": {"port": 1}})
+
+    other.settle = settle
+    assert told(replay_all(other, (1, ready("a", cwd="/")), (1, ready("b", cwd="/"))), wire.GO) == {"a": None, "b": {"port": 1}}
+    assert seen == [{"a": {"cwd": "/"}, "b": {"cwd": "/"}}]
+
+
+def test_job_planned_anew_after_a_deploy_counts() -> None:
+    policy = job()
+    policy.use(replace(policy._job, args=["--tag", "2"]))
+    assert "--tag" in told(replay_all(policy, (1, has("a")), (2, has("b"))), wire.GO)["a"]["mpirun"]
+
+
+# -- its daemons
+
+
+def test_daemon_is_started_by_the_host_it_is_wanted_on_and_mpirun_goes_on() -> None:
+    actions = replay(going(), (1, wanted("a", "10.0.0.2", *DAEMON)))
+    assert told(actions, wire.DAEMON) == {"b": {"argv": ["/usr/bin/orted", "x"], "env": {}}}
+    assert told(actions, wire.ANSWER) == {"a": {"id": 7, "code": 0}}
+
+
+@pytest.mark.parametrize(("on", "words"), [("10.0.0.9", DAEMON), ("10.0.0.2", ["/bin/rm", "-rf", "/"])])
+def test_anything_else_is_told_and_not_done(on: str, words: list[str]) -> None:
+    actions = replay(going(), (1, wanted("a", on, *words)))
+    assert told(actions, wire.DAEMON) == {}
+    assert told(actions, wire.ANSWER) == {"a": {"id": 7, "code": 1}}
+    assert len(texts(actions, "warning")) == 1
+
+
+def test_no_daemon_is_started_once_the_job_is_being_ended() -> None:
+    """The host may have confirmed already that nothing runs there, and nobody would end it."""
+    actions = replay(going(), (1, stop()), (1, done("b")), (1.1, wanted("a", "10.0.0.2", *DAEMON)))
+    assert told(actions, wire.DAEMON) == {}
+    assert told(actions, wire.ANSWER) == {"a": {"id": 7, "code": 1}}
+
+
+# -- its end
+
+
+def test_mpirun_that_fails_before_any_rank_has_started_ends_the_job_with_what_it_said() -> None:
+    policy = going()
+    actions = replay_all(policy, (1, said("a", "--------\nno such option: --x\n\n")), (1, left("a", 213)), (1.4, tick()))
+    assert policy.phase == RUNNING
+    actions = replay_all(policy, (1.5, tick()))
+    assert causes(actions) == ["mpirun_failed"]
+    assert sorted(told(actions, wire.STOP)) == ["a", "b"]
+    assert policy.returncode == 3
+    assert policy.cause
+    assert policy.cause.message == "mpirun on a ended with status 213 while ranks were to run; it said: no such option: --x"
+
+
+def test_only_the_last_of_what_was_said_is_shown() -> None:
+    policy = going()
+    text = "".join(f"line {at}\n" for at in range(1000))
+    replay(policy, (1, said("a", text)), (1, left("a", 1)), (2, tick()))
+    assert policy.cause
+    assert policy.cause.message.endswith("; it said: " + " / ".join(f"line {at}" for at in range(994, 1000)))
+
+
+@pytest.mark.parametrize(
+    ("how", "message", "returncode"),
+    [
+        ({"code": 1}, "the daemon of mpirun on b ended with status 1", 1),
+        ({"signal": 9}, "the daemon of mpirun on b was killed by SIGKILL", 137),
+    ],
+)
+def test_daemon_that_fails_while_ranks_run_ends_the_job(how: dict[str, int], message: str, returncode: int) -> None:
+    policy = going()
+    replay(policy, (1, started(0)), (1, started(1)), (2, left("b", name="its daemon", **how)), (2.5, tick()))
+    assert policy.cause
+    assert policy.cause.message.startswith(message)
+    assert (policy.phase, policy.returncode) == (STOPPING, returncode)
+
+
+def test_daemon_that_cannot_be_started_says_why() -> None:
+    policy = going()
+    replay(policy, (1, left("b", 127, name="its daemon", error="cannot start /e/bin/prted: No such file")), (1.5, tick()))
+    assert policy.cause
+    assert policy.cause.message == "the daemon of mpirun on b: cannot start /e/bin/prted: No such file"
+    assert policy.returncode == 3
+
+
+def test_daemon_that_ends_well_is_nothing_to_speak_of() -> None:
+    policy = going()
+    actions = replay_all(policy, (1, started(0)), (1, started(1)), (2, left("b", name="its daemon")), (29, tick()))
+    assert policy.phase == RUNNING
+    assert causes(actions) == []
+
+
+def test_first_end_counts() -> None:
+    policy = going()
+    replay(policy, (1, left("b", 1, name="its daemon")), (1.2, left("a", 2)), (1.5, tick()))
+    assert policy.cause
+    assert policy.cause.message.startswith("the daemon of mpirun on b ended with status 1")
+
+
+@pytest.mark.parametrize("news", [1.2, 4.0], ids=["before the job is ended", "after"])
+def test_failure_of_a_rank_wins_over_that_of_mpirun_which_may_be_known_first(news: float) -> None:
+    policy = going()
+    history = [(0.5, started(0)), (0.5, started(1)), (1, left("a", 1)), (1.1, tick())]
+    actions = replay_all(policy, *history, *([(1.6, tick())] if news > 2 else []), (news, exited(1, 7)))
+    assert causes(actions) == ["mpirun_failed" if news > 2 else "rank_failed"]
+    assert policy.cause
+    assert policy.cause.message == "rank 1 on b exited with code 7 after 1.0 s"
+    assert policy.returncode == 7
+
+
+def test_rank_that_was_stopped_because_of_mpirun_is_no_failure() -> None:
+    policy = going()
+    history = [(0.5, started(0)), (0.5, started(1)), (1, left("a", signal=9)), (1.5, tick())]
+    replay(
+        policy, *history, (2, exited(0, signal=15, stopped=True)), (2, exited(1, signal=15, stopped=True)), (3, done("a")), (3, done("b"))
+    )
+    assert (policy.phase, policy.returncode) == (FINISHED, 137)
+
+
+def test_mpirun_that_is_content_waits_for_the_news_of_the_ranks_however_late() -> None:
+    """What a rank has printed goes before the news of its end, and the way may be slow."""
+    policy = going(lease=1000)
+    history = [(0.5, started(0)), (0.5, started(1)), (1, exited(0)), (1, left("a"))]
+    actions = replay_all(policy, *history, (500, tick()))
+    assert causes(actions) == []
+    replay(policy, (501, exited(1)), (502, done("a")), (502, done("b")))
+    assert (policy.phase, policy.returncode) == (FINISHED, 0)
+
+
+def test_mpirun_that_is_content_without_having_started_the_ranks_ends_the_job() -> None:
+    policy = going()
+    actions = replay_all(policy, (0.5, started(0)), (1, said("a", "mpirun (Open MPI) 4.1.4\n")), (1, left("a")), (5.9, tick()))
+    assert causes(actions) == []
+    actions = replay_all(policy, (6, tick()))
+    assert causes(actions) == ["mpirun_failed"]
+    assert policy.returncode == 3
+    assert policy.cause
+    assert policy.cause.message == "mpirun on a ended with status 0 while ranks were to run; it said: mpirun (Open MPI) 4.1.4"
+
+
+def test_news_of_a_start_that_come_after_mpirun_s_end_are_in_time() -> None:
+    policy = going()
+    history = [(0.5, started(0)), (1, exited(0)), (1, left("a")), (1.6, tick()), (2, started(1)), (2, exited(1)), (20, tick())]
+    assert causes(replay_all(policy, *history)) == []
+    assert policy.phase == RUNNING
+
+
+def test_end_of_all_ranks_is_told_to_every_host_so_that_mpirun_s_time_begins_to_count() -> None:
+    policy = going(grace=4)
+    actions = replay(policy, (0.5, started(0)), (0.5, started(1)), (1, exited(0)), (2, exited(1)))
+    assert told(actions, wire.STOP) == {"a": {"grace": 4}, "b": {"grace": 4}}
+    actions = replay_all(policy, (2.1, left("a")), (2.1, left("b", 1, name="its daemon")), (3, tick()), (3, done("a")), (3, done("b")))
+    assert causes(actions) == []
+    assert (policy.phase, policy.returncode) == (FINISHED, 0)
+
+
+def test_nobody_is_told_to_stop_while_a_rank_runs() -> None:
+    assert told(replay_all(going(), (0.5, started(0)), (0.5, started(1)), (1, exited(0))), wire.STOP) == {}
+
+
+def test_mpirun_that_ends_while_the_job_is_being_ended_changes_nothing() -> None:
+    policy = going()
+    actions = replay_all(policy, (1, stop(130)), (1.1, left("a", 1)), (3, tick()))
+    assert causes(actions) == ["interrupted"]
+    assert policy.returncode == 130
+
+
+# -- ranks that do not start
+
+
+def test_ranks_that_have_not_started_in_time_end_the_job() -> None:
+    policy = going("a", "b", "c", connect=20, lease=100)
+    replay(policy, (1, started(0)), (19.9, tick()))
+    assert policy.phase == RUNNING
+    assert policy.deadline() == 20
+    replay(policy, (20, tick()))
+    assert policy.cause
+    assert policy.cause.kind == "not_started"
+    assert policy.cause.message.startswith("mpirun has not started rank 1, 2 on b, c within 20 s; its daemons connect to a on any address")
+    assert policy.returncode == 3
+
+
+def test_rank_that_has_started_or_could_not_be_is_not_waited_for() -> None:
+    policy = going(lease=100)
+    replay(policy, (1, started(0)), (1, started(1)), (31, tick()))
+    assert policy.phase == RUNNING
+    policy = going()
+    replay(policy, (1, exited(1, 127, error="cannot start python")))
+    assert policy.returncode == 127
+
+
+# -- what it says
+
+
+NOISE = "[node1:00071] plm:rsh: Warning: setpgid(77,77) failed in parent with errno=Permission denied(13)\n"
+
+
+def test_what_mpirun_says_is_told_but_for_its_noise() -> None:
+    actions = replay(going(), (1, said("a", f"one\n{NOISE}two\n")))
+    assert [(report.host, dict(report.details)) for report in reports(actions, "mpirun_said")] == [
+        ("a", {"name": "mpirun", "text": "one\ntwo\n"})
+    ]
+
+
+@pytest.mark.parametrize("text", [NOISE, NOISE.rstrip("\n"), NOISE * 3, "\n \n"])
+def test_noise_alone_is_nothing(text: str) -> None:
+    assert reports(replay(going(), (1, said("a", text)))) == []
+
+
+def test_consequences_of_the_end_are_not_told() -> None:
+    assert texts(replay(going(), (1, stop()), (1.1, said("a", "a process was killed\n"))), "mpirun_said") == []
+
+
+# -- as for any gang
+
+
+def test_host_that_is_lost_ends_the_job() -> None:
+    policy = going(lease=3)
+    replay(policy, (1, started(0)), (1, started(1)), (2.9, heard("b")), (3, tick()))
+    assert policy.cause
+    assert policy.cause.message.startswith("a: silent for 3 s")
+    assert policy.returncode == 3
