@@ -22,7 +22,7 @@ from ._errors import UsageError
 from ._hostfile import is_ip
 from ._policy import Settled
 from ._program import PYTHONS
-from ._ranktable import RankTable
+from ._ranktable import Rank, RankTable
 
 CHANNEL, SSH = "channel", "ssh"  # by which mpirun starts its daemons
 _WHERE = ("/opt/homebrew/bin/mpirun", "/usr/local/bin/mpirun", "/usr/bin/mpirun")
@@ -58,13 +58,20 @@ def labels(table: RankTable, addresses: Mapping[str, str], agent: str) -> dict[s
     first, *others = table.hosts
     if agent == SSH:
         return {first: "localhost"} | {host: addresses[host] for host in others}
-    ips = {rank.host: rank.ips[0] for rank in reversed(table.ranks) if rank.ips}
-    found = {first: "localhost"}
-    for host in others:
-        address = addresses[host].rpartition("@")[2]
-        named = address if is_ip(address) and not address.startswith("127.") else host
-        found[host] = ips.get(host, named)
-    return found
+    return {first: "localhost"} | {host: _label(table.of_host(host)[0], addresses[host].rpartition("@")[2]) for host in others}
+
+
+def _label(rank: Rank, address: str) -> str:
+    """Return what mpirun calls the host of a rank.
+
+    A name may be that of another host, for mpirun or for the host itself, and of a name with a domain mpirun sees the first
+    part. So where there is no address it is a name that nobody else has.
+    """
+    if rank.ips:
+        return rank.ips[0]
+    if is_ip(address) and ":" not in address and not address.startswith("127."):
+        return address
+    return f"{re.sub('[^A-Za-z0-9]+', '-', rank.host).strip('-')}-rank{rank.rank}".lstrip("-")
 
 
 @dataclass(frozen=True)
@@ -94,16 +101,20 @@ class MpiJob:
         problems = self._same_names(facts)
         if problems:
             return Settled(problems)
-        chosen = next((path for path in self.candidates if all(path in facts[host]["mpirun"] for host in self.table.hosts)), "")
-        if not chosen:
+        everywhere = [path for path in self.candidates if all(path in facts[host]["mpirun"] for host in self.table.hosts)]
+        if not everywhere:
             return Settled(self._not_everywhere(facts))
-        found = {host: facts[host]["mpirun"][chosen] for host in self.table.hosts}
-        problems = _unusable(chosen, found, self.table.hosts[0])
-        if problems:
+        tries = [self._with(path, facts) for path in everywhere]
+        return next((settled for settled in tries if not settled.problems), tries[0])
+
+    def _with(self, path: str, facts: Mapping[str, Mapping[str, Any]]) -> Settled:
+        """Return what an mpirun that every host has means for each."""
+        head = self.table.hosts[0]
+        found = {host: facts[host]["mpirun"][path] for host in self.table.hosts}
+        if problems := _unusable(path, found, head):
             return Settled(problems)
         go: dict[str, Any] = {host: {"libmpi": found[host]["libmpi"]} for host in self.table.hosts}
-        head = self.table.hosts[0]
-        go[head]["mpirun"] = self.command(chosen, found[head]["version"], root=facts[head]["uid"] == 0)
+        go[head]["mpirun"] = self.command(path, found[head]["version"], root=facts[head]["uid"] == 0)
         return Settled(go=go)
 
     def command(self, mpirun: str, version: str, *, root: bool) -> list[str]:
@@ -134,10 +145,11 @@ class MpiJob:
         return ["/bin/sh", "-c", script, stand_in(), "rank", self.job]
 
     def _same_names(self, facts: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
-        """Open MPI tells machines apart by the names they have for themselves."""
+        """Open MPI tells machines apart by the names they have for themselves, 5.0 by what is before the domain."""
         hosts: dict[str, list[str]] = {}
         for host in self.table.hosts:
-            hosts.setdefault(facts[host]["hostname"], []).append(host)
+            name = facts[host]["hostname"]
+            hosts.setdefault(name if is_ip(name) else name.partition(".")[0], []).append(host)
         advice = "give each its own (on a Mac: scutil --set HostName NAME), or one entry with mlx_slots to a machine that is in twice"
         return {
             host: [f"calls itself {name}, as {_others(same, host)} does, and Open MPI tells machines apart by that name: {advice}"]
@@ -167,7 +179,12 @@ class MpiJob:
         wanted = next((name for name, label in self.labels.items() if label == host), "")
         if not wanted:
             raise UsageError(f"mpirun wants a daemon on {host}, which is no host of this job; --mpi-arg may not name hosts")
-        *before, command = split_commands(" ".join(words))
+        try:
+            *before, command = split_commands(" ".join(words))
+        except ValueError:
+            before, command = [], []
+        if command[-1:] == [")"]:
+            command = command[:-1]  # of "( . ./.profile; ... )", which it wants for users whose shell is /bin/sh
         if not command or PurePosixPath(command[0]).name not in _DAEMONS or not command[0].startswith("/"):
             raise UsageError(f"mpirun wants {' '.join(command[:1])!r} run on {wanted}, which is not its daemon")
         # It stays a child of the supervisor, which so sees its end.
@@ -192,7 +209,9 @@ def _assignments(commands: Iterable[Sequence[str]]) -> dict[str, str]:
     """Return the variables mpirun sets for its daemon, those it names itself; what a host has there already is left out."""
     found = {}
     for command in commands:
-        match = _ASSIGNMENT.match(command[0]) if len(command) == 1 else None
+        # The latter in csh, perhaps after a condition.
+        text = command[0] if len(command) == 1 else "=".join(command[-2:]) if command[-3:-2] == ["setenv"] else ""
+        match = _ASSIGNMENT.match(text)
         if match:
             found[match[1]] = _EARLIER.sub("", match[2])
     # The daemon is called by its path, and needs to find nothing else.
