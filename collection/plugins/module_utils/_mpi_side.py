@@ -58,7 +58,10 @@ class MpiSide:
 
     def _listen(self):
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        here = os.open(".", os.O_RDONLY)
+        try:
+            here = os.open(".", os.O_RDONLY)
+        except OSError:
+            here = os.open("/", os.O_RDONLY)  # it is another user's, as after become: nothing is looked for there
         try:
             os.chdir(self._folder)  # a socket's name is short, its path need not be
             listener.bind(SOCKET)

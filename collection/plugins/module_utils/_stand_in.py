@@ -48,6 +48,8 @@ def ask(places, message):
     for place in places:
         try:
             os.chdir(place)  # a socket's name is short, its path need not be
+            if os.stat(SOCKET).st_uid != os.getuid():
+                continue  # anybody may make one in /tmp
             link.connect(SOCKET)
         except OSError:
             continue

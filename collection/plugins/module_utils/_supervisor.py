@@ -138,7 +138,7 @@ class Supervisor:
         at = [self._channel.heard + self._lease()] if self._channel.alive else []
         if self._ender:
             at.append(self._ender.next_look)
-        if self._mpi and self._left is not None and self._mpi.next_look() is not None:
+        if self._mpi and self._left is not None and self._done is None and self._mpi.next_look() is not None:
             at.append(self._mpi.next_look())
         if self._channel.alive and self._channel.backlog < BACKLOG:
             at += [stream.tail_until for stream in self._streams() if stream.tail_until]
@@ -208,7 +208,8 @@ class Supervisor:
             self._forget()
         elif frame.kind == wire.DAEMON:
             message = frame.json()
-            self._mpi.start("its daemon", message["argv"], message["env"])
+            if not self._stopped and self._done is None:
+                self._mpi.start("its daemon", message["argv"], message["env"])
         elif frame.kind == wire.ANSWER:
             message = frame.json()
             self._mpi.answer(message["id"], message["code"])
@@ -241,6 +242,7 @@ class Supervisor:
             self._mpi = self._mpi_side(folder) if "mpi" in spec else None
         except OSError as exc:
             problems.append("cannot write to the job's directory %s: %s" % (folder, exc.strerror))
+        self._channel.heard = time.monotonic()  # it did not listen meanwhile; an mpirun may take its time to tell its version
         self._channel.tell(wire.REFUSED if problems else wire.READY, {"problems": problems} if problems else dict(known, folder=folder))
         for doubt in self._ports.doubts:
             self._warn(doubt)
@@ -293,8 +295,9 @@ class Supervisor:
         """Mpirun wants a rank here; return whether there is one for it to wait for."""
         rank = next((rank for rank in self._staged if rank.rank == number), None)
         if rank is None:
-            self._warn("mpirun wants rank %d here, which the rank table has elsewhere: leave the mapping to mlxlaunch" % number)
-        if rank is None or self._stopped:
+            error = "wants rank %d here, which the rank table has elsewhere: leave the mapping to mlxlaunch" % number
+            self._channel.tell(wire.LEFT, {"name": "mpirun", "code": 1, "signal": 0, "error": error})
+        if rank is None or self._stopped or number in self._ranks:
             return False
         self._start(rank, environment, affinity)
         return True
