@@ -21,11 +21,10 @@ at_exit = []  # what is to run when all else that wants to run at exit has run
 def step_aside():
     """Leave the module path, here and for children of the rank, to another module of this name."""
     sys.path[:] = [path for path in sys.path if path != FOLDER]
-    rest = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path != FOLDER]
+    # An empty path means the current directory.
+    rest = [path for path in os.environ.pop("PYTHONPATH", FOLDER).split(os.pathsep) if not path or os.path.abspath(path) != FOLDER]
     if rest:
         os.environ["PYTHONPATH"] = os.pathsep.join(rest)
-    else:
-        os.environ.pop("PYTHONPATH", None)
     ours = sys.modules.pop(__name__)
     try:
         __import__(__name__)
@@ -37,7 +36,7 @@ def step_aside():
 
 
 class Start:
-    """Finds `mlx.core` as others do, and has it watched.
+    """Finds `mlx.core` as others do, and has it watched when it is loaded; some only ask whether it is there.
 
     Args:
         backend: what the job was launched with.
@@ -50,10 +49,10 @@ class Start:
     def find_spec(self, name, path=None, target=None):
         if name != "mlx.core":
             return None
-        sys.meta_path.remove(self)
-        spec = next(filter(None, (finder.find_spec(name, path, target) for finder in sys.meta_path)), None)
+        others = [finder for finder in sys.meta_path if finder is not self]
+        spec = next(filter(None, (finder.find_spec(name, path, target) for finder in others)), None)
         if spec:
-            with open(os.path.join(FOLDER, "watch.py")) as source:
+            with open(os.path.join(FOLDER, "watch.py"), encoding="utf-8") as source:
                 watch = {"__name__": "mlxlaunch_watch"}
                 exec(compile(source.read(), "mlxlaunch_watch.py", "exec"), watch)  # noqa: S102 - written beside this one
             watch["hook"](spec.loader, at_exit, *self._job)
@@ -62,6 +61,6 @@ class Start:
 
 def main(backend, world_size):
     """Watch what the script does with MLX."""
-    step_aside()
     sys.meta_path.insert(0, Start(backend, world_size))
     atexit.register(lambda: [function() for function in at_exit])
+    step_aside()  # last: the other module may fail, and may import MLX

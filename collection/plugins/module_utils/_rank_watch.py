@@ -9,8 +9,12 @@ fails waits at its exit for the others, which wait for it. It needs no other fil
 
 from __future__ import annotations
 
+import builtins
+import opcode
 import os
 import sys
+
+_TOOL = 4  # of sys.monitoring; 0 to 2 and 5 are those of debuggers and profilers
 
 
 def hook(loader, at_exit, backend, world_size):
@@ -23,12 +27,12 @@ def hook(loader, at_exit, backend, world_size):
         world_size: how many ranks it has.
     """
     execute = loader.exec_module
-    exits = Exits() if backend == "mpi" else None
-    if exits:
-        at_exit.append(exits.look)
 
     def exec_module(module):
         execute(module)
+        exits = Exits() if backend == "mpi" else None
+        if exits:
+            at_exit.append(exits.look)
         distributed = module.distributed
         distributed.init = watched(distributed, distributed.init, backend, world_size, exits)
 
@@ -80,20 +84,38 @@ class Exits:
     """Has a rank that fails end at once, with its status, once MPI is up.
 
     MPI_Finalize, which MLX calls at exit, waits for all ranks: one that fails would wait for those that wait for it.
-    A `sys.exit` that someone catches is told from one that ends the program by this: the main module goes on after it.
+    Python tells nobody which SystemExit ends a program. From 3.12 on it tells what leaves the main module; before, only what
+    `sys.exit` and `exit` have raised is known, and `raise SystemExit(1)` is not noticed.
     """
 
     def __init__(self):
-        self._last = None  # what sys.exit raised
-        self._from = (None, 0)  # where the main module was then: frame and line
+        self._status = 0  # that of the SystemExit that has left the main module, or may have
+        self._main = None  # the main module's frame then
         self._begun = False
-        self._exit, sys.exit = sys.exit, self._remember
+        if not self._monitor():
+            self._exit, sys.exit = sys.exit, self._remember
+            type(builtins.exit).__call__ = lambda _self, code=None: sys.exit(code)
+
+    def _monitor(self):
+        monitoring = getattr(sys, "monitoring", None)
+        if monitoring is None or monitoring.get_tool(_TOOL):
+            return False
+        monitoring.use_tool_id(_TOOL, "mlxlaunch")
+        monitoring.register_callback(_TOOL, monitoring.events.PY_UNWIND, self._unwound)
+        monitoring.set_events(_TOOL, monitoring.events.PY_UNWIND)
+        return True
+
+    def _unwound(self, code, _offset, exc):
+        if code.co_name == "<module>" and isinstance(exc, SystemExit):
+            frame = sys._getframe(1)
+            if frame is main_frame(frame):
+                self._status, self._main = status_of(exc), frame
 
     def _remember(self, status=None, /):
         try:
             self._exit(status)
         except SystemExit as exc:
-            self._last, self._from = exc, place_in_main(sys._getframe(1))
+            self._status, self._main = status_of(exc), main_frame(sys._getframe(1))
             raise
 
     def begin(self):
@@ -113,20 +135,25 @@ class Exits:
         sys.excepthook = excepthook
 
     def look(self):
-        """The program ends: leave when it does by a `sys.exit` that is a failure."""
-        frame, line = self._from
-        if self._begun and frame and frame.f_lineno == line and status_of(self._last):
-            if not isinstance(self._last.code, int):
-                sys.stderr.write("%s\n" % (self._last.code,))
-            leave(status_of(self._last))
+        """The program ends: leave when it does by a SystemExit that is a failure. Python has printed its text."""
+        main, self._main = self._main, None  # what it refers to is to end as always
+        if self._begun and self._status and main and ended_by_exception(main):
+            leave(self._status)
 
 
-def place_in_main(frame):
-    """Return the main module's frame below this one, and its line; (None, 0) on another thread."""
-    main = sys.modules["__main__"].__dict__
-    while frame and not (frame.f_globals is main and frame.f_code.co_name == "<module>"):
+def main_frame(frame):
+    """Return the main module's frame below this one; None on another thread."""
+    main, found = sys.modules["__main__"].__dict__, None
+    while frame:
+        if frame.f_globals is main and frame.f_code.co_name == "<module>":
+            found = frame  # what it executes by exec() looks the same
         frame = frame.f_back
-    return (frame, frame.f_lineno) if frame else (None, 0)
+    return found
+
+
+def ended_by_exception(frame):
+    """Return whether a frame that has ended did not return: what was executed last there tells."""
+    return not opcode.opname[frame.f_code.co_code[frame.f_lasti]].startswith("RETURN_")
 
 
 def status_of(exc):
