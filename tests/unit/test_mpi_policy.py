@@ -178,9 +178,18 @@ def test_daemon_that_fails_while_ranks_run_ends_the_job(how: dict[str, int], mes
 
 def test_daemon_that_cannot_be_started_says_why() -> None:
     policy = going()
-    replay(policy, (1, left("b", 127, name="its daemon", error="cannot start /e/bin/prted: No such file")), (1.5, tick()))
+    replay(policy, (1, left("b", 127, name="its daemon", error="cannot start /e/bin/prted: No such file")), (1, tick()))
     assert policy.cause
     assert policy.cause.message == "the daemon of mpirun on b: cannot start /e/bin/prted: No such file"
+    assert policy.returncode == 3
+
+
+def test_rank_that_falls_over_because_another_was_wanted_elsewhere_is_not_to_blame() -> None:
+    policy = going()
+    history = [(1, started(0)), (1, left("a", 1, error="wants rank 1 here")), (1, tick()), (1.1, exited(0, signal=11))]
+    replay(policy, *history)
+    assert policy.cause
+    assert policy.cause.message == "mpirun on a: wants rank 1 here"
     assert policy.returncode == 3
 
 

@@ -76,9 +76,10 @@ class MpiPolicy(Policy):
         status = f"was killed by {signal_name(how['signal'])}" if how["signal"] else f"ended with status {how['code']}"
         text = f"{what}: {how['error']}" if how["error"] else f"{what} {status} while ranks were to run{self._words()}"
         returncode = EXIT_NOT_READY if self._missing or not failed else (128 + how["signal"] if how["signal"] else how["code"])
-        cause = Cause("mpirun_failed", returncode, text)
+        # With an error no rank is to blame, whatever becomes of those that have started.
+        cause = Cause("mpirun_unusable" if how["error"] else "mpirun_failed", returncode, text)
         if failed:
-            self._failed = self._failed or (now + _NEWS, cause)
+            self._failed = self._failed or (now if how["error"] else now + _NEWS, cause)
         else:
             self._finished = (now + _LATE, cause)
 
