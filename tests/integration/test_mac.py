@@ -140,6 +140,21 @@ def test_a_failing_rank_ends_the_others_and_their_children(cluster: Cluster) -> 
     assert cluster.lab.leftovers() == {}
 
 
+def test_homebrew_s_mpirun_adds_up_over_two_macs(cluster: Cluster) -> None:
+    """Debian's plays it: at its path, with the short PATH of sshd, zsh and Apple's Python. The loader is not a Mac's."""
+    links = [host.path(f"/opt/homebrew/bin/{name}") for host in cluster.hosts[:2] for name in ("mpirun", "orted")]
+    for link in links:
+        link.symlink_to(f"/usr/bin/{link.name}")
+    try:
+        inventory = cluster.inventory(FOUR[:2], ansible_python_interpreter=APPLE_PYTHON)
+        done = cluster.mlxlaunch("-i", inventory, "--backend", "mpi", "--mpirun", "/opt/homebrew/bin/mpirun", ALL_SUM)
+    finally:
+        for link in links:
+            link.unlink()
+    assert done.returncode == 0, done.stderr
+    assert sums(done.stdout) == right_sums(2)
+
+
 # -- check
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.integration.cluster import Cluster
+from tests.integration.cluster import ALL_SUM, Cluster, right_sums, sums
 
 
 def python39() -> str:
@@ -38,3 +39,12 @@ def test_failure_is_handled_on_python_3_9(cluster: Cluster) -> None:
     done = cluster.mlxlaunch("-i", inventory, cluster.script(script))
     assert done.returncode == 7
     assert "rank 1 on node2 exited with code 7" in done.stderr
+
+
+@pytest.mark.parametrize("mpirun", ["/usr/bin/mpirun", str(Path(sys.executable).with_name("mpirun"))], ids=["4.1", "5.0"])
+def test_mpirun_is_served_on_python_3_9(cluster: Cluster, mpirun: str) -> None:
+    inventory = cluster.inventory(["node1", "node2"], ansible_python_interpreter=python39())
+    done = cluster.mlxlaunch("-i", inventory, "--verbose", "--backend", "mpi", "--mpirun", mpirun, ALL_SUM)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("supervisor on Python 3.9.") == 2
+    assert sums(done.stdout) == right_sums(2)
