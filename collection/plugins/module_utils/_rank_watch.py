@@ -93,8 +93,8 @@ class Exits:
         self._main = None  # the main module's frame then
         self._begun = False
         if not self._monitor():
-            self._exit, sys.exit = sys.exit, self._remember
-            type(builtins.exit).__call__ = lambda _self, code=None: sys.exit(code)
+            sys.exit = self._remember
+            type(builtins.exit).__call__ = lambda _self, code=None: self._remember(code)
 
     def _monitor(self):
         monitoring = getattr(sys, "monitoring", None)
@@ -112,11 +112,9 @@ class Exits:
                 self._status, self._main = status_of(exc), frame
 
     def _remember(self, status=None, /):
-        try:
-            self._exit(status)
-        except SystemExit as exc:
-            self._status, self._main = status_of(exc), main_frame(sys._getframe(1))
-            raise
+        exc = SystemExit(status)
+        self._status, self._main = status_of(exc), main_frame(sys._getframe(1))
+        raise exc
 
     def begin(self):
         """MPI is up."""

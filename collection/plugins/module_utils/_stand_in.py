@@ -55,5 +55,5 @@ def ask(places, message):
             continue
         link.sendall(json.dumps(message).encode("ascii") + b"\n")
         answer = link.makefile().readline()
-        sys.exit(int(answer) if answer.strip() else 1)
-    sys.exit("mlxlaunch: no supervisor of this job was found in %s" % ", ".join(places))
+        raise SystemExit(int(answer) if answer.strip() else 1)
+    raise SystemExit("mlxlaunch: no supervisor of this job was found in %s" % ", ".join(places))

@@ -206,17 +206,18 @@ class Supervisor:
             self._acknowledge(frame)
         elif frame.kind == wire.BYE:
             self._forget()
-        elif frame.kind == wire.DAEMON:
-            message = frame.json()
-            if not self._stopped and self._done is None:
-                self._mpi.start("its daemon", message["argv"], message["env"])
-        elif frame.kind == wire.ANSWER:
-            message = frame.json()
-            self._mpi.answer(message["id"], message["code"])
+        elif frame.kind in (wire.DAEMON, wire.ANSWER):
+            self._on_mpi_frame(frame.kind, frame.json())
         elif frame.kind in (wire.STDIN, wire.STDIN_END):
             self._feeder.on_frame(frame)
         elif frame.kind == wire.SCREEN and frame.rank in self._ranks:
             self._ranks[frame.rank].resize(frame.json())
+
+    def _on_mpi_frame(self, kind, message):
+        if kind == wire.ANSWER:
+            self._mpi.answer(message["id"], message["code"])
+        elif not self._stopped and self._done is None:
+            self._mpi.start("its daemon", message["argv"], message["env"])
 
     def _on_spec(self, spec):
         self._spec = spec
