@@ -33,7 +33,7 @@ exit status:
   3 something is wrong, marked !; below the table stands what to do    130 interrupted    143 terminated
 """
 SETTINGS: tuple[str, ...] = ("group", "backend", "env", "cwd", "python", "starting_port", "connections_per_ip", "nccl_port")
-SETTINGS += ("connect_timeout", "lease", "sync", "project_dir", "exclude", "environment", "root", "verbose")
+SETTINGS += ("mpirun", "connect_timeout", "lease", "sync", "project_dir", "exclude", "environment", "root", "verbose")
 _PATIENCE = 2.0  # seconds without any news after which a person is told what is being waited for
 
 

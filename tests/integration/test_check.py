@@ -224,6 +224,16 @@ def test_python_without_mlx_and_another_version_are_told(cluster: Cluster) -> No
     assert "RuntimeError: no Metal device" in done.stdout
 
 
+def test_mpirun_is_looked_for_where_a_launch_would_take_it(cluster: Cluster) -> None:
+    inventory = cluster.inventory(["node1", "node2"])
+    found = check(cluster, inventory, "--backend", "mpi", "--mpirun", "/usr/bin/mpirun")
+    assert found.returncode == 0, found.stdout
+    assert {row["mpi"].rpartition(".")[0] for row in table(found.stdout).values()} == {"4.1"}
+    missing = check(cluster, inventory, "--backend", "mpi", "--mpirun", "/opt/nowhere/mpirun")
+    assert missing.returncode == 3
+    assert notes(missing.stdout) == {("fail", "node1", "mpirun"), ("fail", "node2", "mpirun")}
+
+
 def test_leftovers_of_earlier_jobs_are_told(cluster: Cluster) -> None:
     cluster.may_leave_files = True
     one, two = cluster.hosts[:2]

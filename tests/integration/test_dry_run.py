@@ -161,6 +161,13 @@ def test_what_only_hosts_can_tell_is_said(cluster: Cluster) -> None:
     assert (plan["deploy"], plan["ranks"][0]["argv"][1]) == ({"project": None, "environment": None}, script)
 
 
+def test_ports_that_are_found_at_the_launch_are_told_as_such(cluster: Cluster) -> None:
+    done = dry_run(cluster, "-i", cluster.inventory(["node1", "node2"]), "--starting-port", "auto", cluster.script(""))
+    assert done.returncode == 0, done.stderr
+    assert "... " in done.stdout
+    assert "a launch takes a range that is free on every host" in done.stdout
+
+
 def test_this_machine_brings_nothing_to_itself(cluster: Cluster) -> None:
     done = dry_run(cluster, "--json", "-n", "2", cluster.script(""))
     plan = json.loads(done.stdout)

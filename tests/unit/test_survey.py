@@ -283,5 +283,7 @@ def test_mpirun_beside_the_ranks_python_comes_first(agent: Agent, tmp_path: Path
         program.write_text(f"#!/bin/sh\necho 'mpirun (Open MPI) {version}'\n")
         program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}/path:{os.environ['PATH']}")
-    assert _survey._mpirun(agent.run, f"{tmp_path}/env/python") == {"path": f"{tmp_path}/env/mpirun", "version": "5.0.8"}
-    assert _survey._mpirun(agent.run, "/usr/bin/python3")["version"] == "4.1.4"
+    assert _survey._mpirun(agent.run, f"{tmp_path}/env/python", []) == {"path": f"{tmp_path}/env/mpirun", "version": "5.0.8"}
+    assert _survey._mpirun(agent.run, "/usr/bin/python3", [])["version"] == "4.1.4"
+    wanted = ["/nowhere/mpirun", f"{tmp_path}/path/mpirun"]
+    assert _survey._mpirun(agent.run, f"{tmp_path}/env/python", wanted)["path"] == wanted[1]

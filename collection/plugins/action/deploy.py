@@ -5,10 +5,8 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
-from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
@@ -16,9 +14,8 @@ from ..plugin_utils._bytecode import bytecode_kept
 
 with bytecode_kept():
     from ..module_utils._manifest import printable
+    from ..plugin_utils._action import in_a_worker
     from ..plugin_utils._bring import Bring
-    from ..plugin_utils._errors import LaunchError
-    from ..plugin_utils._orphan import leave_when_orphaned
 
 
 class ActionModule(ActionBase):
@@ -33,15 +30,10 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return what is on the hosts now; changed when anything had to be brought there."""
         result: dict[str, Any] = super().run(tmp, task_vars)
-        parent = os.getppid()
-        try:
+        with in_a_worker():
             bring = Bring(self._task.args, self._task, self._play_context, self._templar, task_vars or {}, Display().display)
             bring.check, bring.diff = bool(self._task.check_mode), bool(self._task.diff)
             outcome = bring.run()
-        except LaunchError as exc:
-            raise AnsibleActionFail(str(exc), result={"returncode": exc.returncode}) from None
-        finally:
-            leave_when_orphaned(parent)
         differences = outcome.pop("differences")
         result.update(outcome, changed=bool(outcome["hosts_changed"]), failed=outcome["returncode"] != 0, msg=outcome["message"])
         if self._task.diff:

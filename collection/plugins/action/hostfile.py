@@ -5,18 +5,15 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
-from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ..plugin_utils._bytecode import bytecode_kept
 
 with bytecode_kept():
-    from ..plugin_utils._errors import LaunchError
-    from ..plugin_utils._orphan import leave_when_orphaned
+    from ..plugin_utils._action import in_a_worker
     from ..plugin_utils._write_hostfile import WriteHostfile
 
 
@@ -32,15 +29,10 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return what is where now; changed when it was not there before."""
         result: dict[str, Any] = super().run(tmp, task_vars)
-        parent = os.getppid()
-        try:
+        with in_a_worker():
             write = WriteHostfile(self._task.args, self._task, self._play_context, self._templar, task_vars or {}, Display().display)
             write.check = bool(self._task.check_mode)
             outcome = write.run()
-        except LaunchError as exc:
-            raise AnsibleActionFail(str(exc), result={"returncode": exc.returncode}) from None
-        finally:
-            leave_when_orphaned(parent)
         found = outcome.pop("differences")
         changed = bool(outcome["hosts_changed"]) or outcome["path_changed"]
         result.update(outcome, changed=changed, failed=outcome["returncode"] != 0, msg=outcome["message"])

@@ -5,21 +5,17 @@
 
 from __future__ import annotations
 
-import gc
-import os
 from typing import Any
 
-from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ..plugin_utils._bytecode import bytecode_kept
 
 with bytecode_kept():
+    from ..plugin_utils._action import in_a_worker
     from ..plugin_utils._ansible import calm_main_process
-    from ..plugin_utils._errors import LaunchError
     from ..plugin_utils._launch import Launch
-    from ..plugin_utils._orphan import leave_when_orphaned
 
 # The main process loads this plugin too, before it forks the worker that runs it.
 calm_main_process()
@@ -36,14 +32,8 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the job's result; failed unless every rank returned 0."""
         result: dict[str, Any] = super().run(tmp, task_vars)
-        parent = os.getppid()
-        gc.enable()  # a job may run for days; whoever launched the play may have turned it off for a quick start
-        try:
+        with in_a_worker():
             launch = Launch(self._task.args, self._task, self._play_context, self._templar, task_vars or {}, Display().display)
             outcome = launch.run()
-        except LaunchError as exc:
-            raise AnsibleActionFail(str(exc), result={"returncode": exc.returncode}) from None
-        finally:
-            leave_when_orphaned(parent)
         result.update(outcome, job=launch.job, changed=True, failed=outcome["returncode"] != 0, msg=outcome["message"])
         return result

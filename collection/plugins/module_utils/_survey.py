@@ -49,7 +49,8 @@ def survey(agent, spec):
 
     Args:
         spec: root; python (path) and env (variables) of the ranks; environment (key, or empty); project
-            ({name, digest}, or None); script, cwd, default_cwd; addresses; listen ("ip:port"), port_flag; devices.
+            ({name, digest}, or None); script, cwd, default_cwd; addresses; listen ("ip:port"), port_flag; devices;
+            mpirun (paths where a launch looks for it, best first; nothing for a backend that does without).
     """
     run = agent.run
     problems = []
@@ -63,7 +64,7 @@ def survey(agent, spec):
         "project": _project(spec["root"], **spec["project"]) if spec["project"] else None,
         "script": _script(spec),
         "addresses": {"own": hostcheck.own_addresses(), "problems": problems},
-        "mpirun": _mpirun(run, spec["python"]),
+        "mpirun": _mpirun(run, spec["python"], spec["mpirun"]),
         "disk": machine.disk(spec["root"]),
         "memory": machine.memory(run),
         "open_files": machine.open_files(),
@@ -138,12 +139,13 @@ def _script(spec):
     return problems
 
 
-def _mpirun(run, python):
-    """Return path and version of mpirun, beside the ranks' Python or where programs are; empty when there is none."""
-    folders = [os.path.dirname(python)] if os.path.isabs(python) else []
-    folders += os.environ.get("PATH", os.defpath).split(os.pathsep) + list(_MORE_PATH)
-    for folder in folders:
-        path = os.path.join(folder, "mpirun")
+def _mpirun(run, python, paths):
+    """Return path and version of mpirun, empty when there is none: at `paths`, or else where any program may be."""
+    if not paths:
+        folders = [os.path.dirname(python)] if os.path.isabs(python) else []
+        folders += os.environ.get("PATH", os.defpath).split(os.pathsep) + list(_MORE_PATH)
+        paths = [os.path.join(folder, "mpirun") for folder in folders]
+    for path in paths:
         if os.path.isfile(path) and os.access(path, os.X_OK):
             version = re.search(r"\d+\.\d+[\w.]*", machine.output(run, [path, "--version"]))
             return {"path": path, "version": version.group(0) if version else ""}

@@ -76,6 +76,12 @@ options:
       - Port rank 0 listens on, with the backend nccl.
     type: int
     default: 12345
+  mpirun:
+    description:
+      - Path of mpirun on the hosts, for the backend mpi.
+      - Without it, mpirun beside the Python, in the environment for example, else Homebrew's or the system's.
+    type: str
+    default: ""
   verbose:
     description:
       - "Tell more: hosts as they become ready, process ids, the ring's own messages."

@@ -85,7 +85,10 @@ def describe(
         "mpirun": _mpirun(plan.mpi) if plan.mpi else None,
     }
     text = str(made)
-    return {**made, "unknown": {name: meaning for name, meaning in _MEANING.items() if name in text}}
+    unknown = {name: meaning for name, meaning in _MEANING.items() if name in text}
+    if plan.ports:
+        unknown[f"{plan.ports.bases[0]}..."] = "the ports to be tried first; a launch takes a range that is free on every host"
+    return {**made, "unknown": unknown}
 
 
 def _ranks(host: str, spec: Mapping[str, Any], plan: JobPlan, secret: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -164,6 +164,7 @@ class Examination:
                 "env": dict(self._hosts[agent.host].env),
                 **{name: plan[name] for name in ("script", "cwd", "default_cwd", "addresses", "listen", "port_flag", "devices")},
                 "python": self._python(agent.host),
+                "mpirun": plan["mpi"]["candidates"] if "mpi" in plan else [],
             },
         )
 

@@ -348,12 +348,12 @@ def _mpirun(survey: Survey, usual: Usual, backend: str) -> Cell:
     found = survey.found["mpirun"]
     needed = backend == "mpi"
     if not found["path"]:
-        return Cell("none", FAIL, ["mpirun is not there; put openmpi into the lock, or install it"]) if needed else Cell()
+        return Cell("none", FAIL, ["mpirun is not there; put openmpi into the lock, install it, or set mlx_mpirun"]) if needed else Cell()
     cell = Cell(found["version"] or "yes", OK)
     if other := usual.differs(survey, lambda one: one.found["mpirun"]["path"]):
         cell.note(FAIL if needed else WARN, f"is {found['path']}, and {other} on most hosts; mpirun has to be at one path")
     elif other := usual.differs(survey, lambda one: one.found["mpirun"]["version"]):
-        cell.note(WARN, f"is version {found['version']}, and {other} on most hosts")
+        cell.note(FAIL if needed else WARN, f"is version {found['version']}, and {other} on most hosts")
     return cell
 
 
