@@ -350,6 +350,7 @@ class _Screen:
             self.stopping = self.stopping or event.event == "job_stopping"
             if self.stopping or (event.event == "rank_exited" and event.rank == self._job.tty_rank):
                 self._keyboard.release()
+            self._sink.break_lines_by(b"\r\n" if self._keyboard.raw else b"\n")
             if event.event == "rank_output":
                 self._sink.output(event.to_json(), self._data(event))
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,9 @@ pytest_plugins = ["tests.lab.pytest_plugin"]
 
 TESTS = Path(__file__).parent
 VERSIONS = (TESTS / "unit", TESTS / "integration" / "test_ansible_versions.py")
+
+# Under nohup this is ignored, and whatever the tests start would ignore it as well, as it should.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

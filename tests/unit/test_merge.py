@@ -194,3 +194,10 @@ def test_what_waits_has_a_deadline_within_the_hold(steps: list[Step]) -> None:
 def test_who_prints_nothing_breaks_no_line() -> None:
     merger = LineMerger(hold=HOLD)
     assert merge([(0, "a", b"1"), (0, "b", b""), (1, "b", b""), (2, "a", b"2\n")], merger) == [b"1", b"", b"", b"2\n"]
+
+
+def test_line_that_is_left_open_is_broken_as_the_terminal_wants_it() -> None:
+    merger = LineMerger(hold=1.0)
+    merger.newline = b"\r\n"
+    assert merger.feed("a", b"one", 0.0) + merger.feed("b", b"two\n", 0.5) == b"one"
+    assert merger.tick(2.0) == b"\r\ntwo\n"

@@ -20,10 +20,13 @@ import sys
 
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils import _wire as wire
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils._processes import MARK, Ender, mpi_mark
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils._recover import shared_memory_of
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils._stand_in import SOCKET
 
 AGENT = "{agent}"  # in mpirun's arguments: the program it is to take for ssh
 PATIENCE = 3.0  # seconds for mpirun and its daemons to end by themselves when all ranks have
+# Where Open MPI is to put memory that ranks of a host share: the name of the fourth series, which the fifth knows as well.
+_BACKING = "OMPI_MCA_btl_vader_backing_directory"
 _MOST = 16 * 1024 * 1024  # bytes a stand-in may say
 
 
@@ -50,11 +53,21 @@ class MpiSide:
         self._links = {}  # id: a stand-in for ssh that waits for its answer
         self._ranks = {}  # rank: its stand-in, which waits for its end
         self._libmpi = ""
+        self._memory = self._share_memory()
         self._ender = None
         self._ranks_gone = False
         self._limit = None  # seconds for mpirun to end once the ranks are gone; None while the job runs
         self._deadline = None
         self._socket = self._listen()
+
+    def _share_memory(self):
+        """Make the directory in memory for what ranks share; "" where there is no such place."""
+        path = shared_memory_of(self._folder)
+        try:
+            os.mkdir(path, 0o700)
+        except OSError:
+            return ""  # no Linux, or full: Open MPI then finds another place
+        return path
 
     def _listen(self):
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -120,6 +133,8 @@ class MpiSide:
         if "TMPDIR" in os.environ:
             env["TMPDIR"] = os.environ["TMPDIR"]
         env["MLX_MPI_LIBNAME"] = self._libmpi
+        if self._memory:
+            env[_BACKING] = self._memory
         if sys.platform == "darwin":
             # Here, as a protected program between this and the rank would lose it.
             env["DYLD_LIBRARY_PATH"] = os.path.dirname(self._libmpi)

@@ -109,14 +109,26 @@ class Status:
             pass
 
     def remove(self):
-        """Remove the folder and what is in it."""
-        for folder, folders, files in os.walk(self.folder, topdown=False):
-            for name in files:
-                os.unlink(os.path.join(folder, name))
-            for name in folders:
-                path = os.path.join(folder, name)
-                (os.unlink if os.path.islink(path) else os.rmdir)(path)
-        os.rmdir(self.folder)
+        """Remove the folder and what is in it, and what ranks shared in memory."""
+        memory = shared_memory_of(self.folder)
+        if os.path.isdir(memory) and not os.path.islink(memory):
+            _remove(memory)
+        _remove(self.folder)
+
+
+def shared_memory_of(folder):
+    """Return the directory in memory for what the ranks of a job share, by the job's folder. A rank that is killed leaves it there."""
+    return os.path.join("/dev/shm", os.path.basename(folder))  # noqa: S108 - made with mode 0700, and never found
+
+
+def _remove(top):
+    for folder, folders, files in os.walk(top, topdown=False):
+        for name in files:
+            os.unlink(os.path.join(folder, name))
+        for name in folders:
+            path = os.path.join(folder, name)
+            (os.unlink if os.path.islink(path) else os.rmdir)(path)
+    os.rmdir(top)
 
 
 class Recovery:

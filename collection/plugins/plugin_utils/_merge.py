@@ -20,11 +20,15 @@ class LineMerger:
         hold: seconds without any news after which lines wait no longer for another source's newline. While there is
             news they wait four times as long: when much is under way, that newline most likely is, too.
             Time in which the place itself takes nothing does not count, if `postpone` is told of it.
+
+    Attributes:
+        newline: what breaks a line that a source leaves open.
     """
 
     def __init__(self, prefix: Callable[[Hashable], bytes] | None = None, hold: float = 0.25) -> None:
         self._prefix = prefix
         self.hold = hold
+        self.newline = b"\n"
         self._owner: Hashable | None = None
         self._waiting: dict[Hashable, bytearray] = {}
         self._since = 0.0
@@ -60,7 +64,7 @@ class LineMerger:
         if deadline is None or now < deadline:
             return b""
         self._owner = None
-        return b"\n" + self._release(now)
+        return self.newline + self._release(now)
 
     def deadline(self) -> float | None:
         """Return when to call `tick`, or None when nothing waits."""

@@ -167,6 +167,11 @@ class TerminalSink:
         places = fds[:1] if _same_place(*fds) else fds
         self._places = [(Writer(partial(_write_all, fd), wake), LineMerger(prefix)) for fd in places]
 
+    def break_lines_by(self, newline: bytes) -> None:
+        """Break a line that a source leaves open by this: on a terminal that is raw, a newline alone does not go back to the left."""
+        for _writer, merger in self._places:
+            merger.newline = newline
+
     def event(self, event: dict[str, Any]) -> None:
         text = self._describe(event)
         if text:
