@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -35,8 +36,8 @@ def left(host: Host) -> list[str]:
 def nothing_left(cluster: Cluster) -> Iterator[None]:
     """Fail a test that leaves anything on a host which is on."""
     for host in cluster.hosts:
-        for file in host.path("/dev/shm").glob("*"):
-            file.unlink()
+        for path in host.path("/dev/shm").glob("*"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
     yield
     if not cluster.may_leave_files:
         assert {host.name: found for host in cluster.hosts if host.is_on and (found := left(host))} == {}

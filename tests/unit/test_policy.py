@@ -148,6 +148,10 @@ class End:
             End([(1, exited(1, 7, at=1.0)), (2, exited(2, signal=signal.SIGSEGV, at=0.5))], 139, "rank_failed", 2, STOPPING),
             id="root cause by duration though its news came second",
         ),
+        pytest.param(
+            End([(1, exited(1, 7, at=1.0)), (2, exited(2, 14, at=0.95))], 7, "rank_failed", 1, STOPPING),
+            id="of two at the same time that whose news came first",
+        ),
         pytest.param(End([(1, exited(0, signal=signal.SIGKILL))], 137, "rank_failed", 0, STOPPING), id="signal is 128 + n"),
         pytest.param(End([(1, exited(2, 127, error="cannot start x: No such file"))], 127, "rank_failed", 2, STOPPING), id="cannot start"),
         pytest.param(

@@ -20,7 +20,7 @@ import sys
 
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils import _wire as wire
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils._processes import MARK, Ender, mpi_mark
-from ansible_collections.mlxlaunch.cluster.plugins.module_utils._recover import shared_memory_of
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils._recover import free_shared_memory, shared_memory_of
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils._stand_in import SOCKET
 
 AGENT = "{agent}"  # in mpirun's arguments: the program it is to take for ssh
@@ -249,6 +249,7 @@ class MpiSide:
             link.close()
         self._selector.unregister(self._socket)
         self._socket.close()
+        free_shared_memory(self._folder)
 
 
 def answer(link, code):

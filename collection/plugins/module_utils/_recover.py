@@ -110,15 +110,20 @@ class Status:
 
     def remove(self):
         """Remove the folder and what is in it, and what ranks shared in memory."""
-        memory = shared_memory_of(self.folder)
-        if os.path.isdir(memory) and not os.path.islink(memory):
-            _remove(memory)
+        free_shared_memory(self.folder)
         _remove(self.folder)
 
 
 def shared_memory_of(folder):
     """Return the directory in memory for what the ranks of a job share, by the job's folder. A rank that is killed leaves it there."""
     return os.path.join("/dev/shm", os.path.basename(folder))  # noqa: S108 - made with mode 0700, and never found
+
+
+def free_shared_memory(folder):
+    """Remove that directory, if there is one."""
+    memory = shared_memory_of(folder)
+    if os.path.isdir(memory) and not os.path.islink(memory):
+        _remove(memory)
 
 
 def _remove(top):

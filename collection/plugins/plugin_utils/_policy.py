@@ -42,6 +42,9 @@ CONFIRM = 15.0
 # Seconds between two tries to reach a host again.
 RETRY_AFTER = 1.0
 
+# Seconds by which the go may reach one host later than another.
+SKEW = 0.1
+
 # Causes that are, or may turn out to be, the failure of a rank.
 _FROM_RANKS = ("rank_failed", "mpirun_failed")
 
@@ -340,10 +343,14 @@ class Policy:
     def first_failure(self) -> RankEnd | None:
         """The rank that failed first by its own host's clock, counted from its go; not one that we stopped.
 
-        When a rank dies its neighbours fail too, and over a slow link their news may come first.
+        When a rank dies its neighbours fail too, and over a slow link their news may come first. But the go did not reach
+        all hosts at the same moment either: of what is as good as simultaneous, what came first is the first.
         """
-        failed = [end for end in self.ends.values() if end.failed and not end.stopped]
-        return min(failed, key=lambda end: end.duration, default=None)
+        first = None
+        for end in self.ends.values():
+            if end.failed and not end.stopped and (first is None or end.duration < first.duration - SKEW):
+                first = end
+        return first
 
     @property
     def problems(self) -> dict[str, list[str]]:
