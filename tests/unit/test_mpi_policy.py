@@ -330,3 +330,21 @@ def test_host_that_is_lost_ends_the_job() -> None:
     assert policy.cause
     assert policy.cause.message.startswith("a: silent for 3 s")
     assert policy.returncode == 3
+
+
+def test_rank_that_followed_another_is_not_the_first_even_if_its_news_comes_first() -> None:
+    policy = going("a", "b", "c")
+    replay(policy, (0.1, started(0)), (0.1, started(1)), (0.1, started(2)), (1.0, exited(2, 14, at=1.0)), (1.01, tick()))
+    assert policy.phase == RUNNING
+    replay(policy, (1.02, exited(1, 7, at=1.01)))
+    assert (policy.phase, policy.returncode) == (STOPPING, 7)
+    assert policy.first_failure
+    assert policy.first_failure.rank == 1
+
+
+def test_rank_that_seems_to_have_followed_another_is_blamed_when_there_is_no_other() -> None:
+    policy = going("a", "b")
+    replay(policy, (0.1, started(0)), (0.1, started(1)), (1.0, exited(1, 14, at=1.0)))
+    assert policy.deadline() <= 1.6
+    replay(policy, (1.6, tick()))
+    assert (policy.phase, policy.returncode) == (STOPPING, 14)

@@ -14,9 +14,9 @@ from typing import Any
 
 from ..module_utils import _wire as wire
 from ._errors import EXIT_NOT_READY, UsageError
-from ._exits import signal_name
+from ._exits import RankEnd, signal_name
 from ._mpi import MpiJob
-from ._policy import RUNNING, STOPPING, Cause, Limits, Policy
+from ._policy import RUNNING, STOPPING, Cause, Limits, Policy, first_of
 
 # Seconds for the news of a rank that failed, which mpirun may have had sooner than this side; and for those of one that
 # has started, when mpirun says that all is well.
@@ -24,6 +24,8 @@ _NEWS = 0.5
 _LATE = 5.0
 # It loses a race against its own child and says so; nothing follows from it.
 _NOISE = re.compile(r"^.*plm:\w+: Warning: setpgid\(.*\) failed in parent.*\n?", re.MULTILINE)
+# MPI_ERR_UNKNOWN: what the fifth series of Open MPI ends a rank with when the connection to another one is gone.
+_PEER_GONE = 14
 _KEPT = 2000  # characters of what mpirun said last
 _SHOWN = 6  # lines of it
 
@@ -37,6 +39,7 @@ class MpiPolicy(Policy):
         self._missing = {rank.rank for rank in job.table.ranks}
         self._start_by = 0.0
         self._said = ""
+        self._blame_at = 0.0  # when a rank that seems to have followed another is to blame after all; 0 for no such
         self._failed: tuple[float, Cause] | None = None
         self._finished: tuple[float, Cause] | None = None
 
@@ -83,6 +86,20 @@ class MpiPolicy(Policy):
         else:
             self._finished = (now + _LATE, cause)
 
+    @property
+    def first_failure(self) -> RankEnd | None:
+        """The rank that failed first; not one whose MPI gave up because another was gone, unless there are only those."""
+        failed = [end for end in self.ends.values() if end.failed and not end.stopped]
+        return first_of(end for end in failed if end.code != _PEER_GONE) or first_of(failed)
+
+    def _on_failed(self, now: float) -> None:
+        """A rank has failed; when it seems to have followed another, whose news is still to come, wait for that."""
+        first = self.first_failure
+        if first and first.code == _PEER_GONE and self.phase == RUNNING:
+            self._blame_at = self._blame_at or now + _NEWS
+        else:
+            super()._on_failed(now)
+
     def on_started(self, rank: int, pid: int) -> None:
         """A rank's process exists."""
         super().on_started(rank, pid)
@@ -103,7 +120,9 @@ class MpiPolicy(Policy):
         if self.phase != RUNNING:
             return
         self._start_by = self._start_by or now + self.limits.connect
-        if self._ended and now >= self._ended[0]:
+        if self._blame_at and now >= self._blame_at:
+            super()._on_failed(now)
+        elif self._ended and now >= self._ended[0]:
             self._stop(self._ended[1], now)
         elif self._missing and now >= self._start_by:
             self._stop(Cause("not_started", EXIT_NOT_READY, self._not_started()), now)
@@ -114,6 +133,7 @@ class MpiPolicy(Policy):
         if self.phase == RUNNING:
             times += [self._start_by] if self._missing else []
             times += [self._ended[0]] if self._ended else []
+            times += [self._blame_at] if self._blame_at else []
         return min(times)
 
     @property

@@ -11,7 +11,7 @@ FINISHED  every host has confirmed, or is known to be out of reach
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -150,6 +150,15 @@ class HostState:
     problems: list[str] = field(default_factory=list)
     retry_at: float | None = None
     retry_until: float = 0.0
+
+
+def first_of(ends: Iterable[RankEnd]) -> RankEnd | None:
+    """Return the earliest of some ends, which are given as their news came; None of none."""
+    first = None
+    for end in ends:
+        if first is None or end.duration < first.duration - SKEW:
+            first = end
+    return first
 
 
 class Policy:
@@ -346,11 +355,7 @@ class Policy:
         When a rank dies its neighbours fail too, and over a slow link their news may come first. But the go did not reach
         all hosts at the same moment either: of what is as good as simultaneous, what came first is the first.
         """
-        first = None
-        for end in self.ends.values():
-            if end.failed and not end.stopped and (first is None or end.duration < first.duration - SKEW):
-                first = end
-        return first
+        return first_of(end for end in self.ends.values() if end.failed and not end.stopped)
 
     @property
     def problems(self) -> dict[str, list[str]]:
