@@ -7,6 +7,7 @@ It boots the hosts, does what the API asks for on the control socket, and ends w
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import selectors
@@ -23,6 +24,9 @@ from typing import Any, NoReturn
 
 from . import boot, control, delay, linux, network
 from .spec import HostSpec, LabSpec
+
+#: How often the size of a disk on which a host writes is measured before it cannot be made full.
+_TRIES = 100
 
 #: Seconds all hosts of a lab together may take to boot, or one to end.
 _BOOT_PATIENCE, _END_PATIENCE = 40.0, 10.0
@@ -154,11 +158,20 @@ class LabInit:
         """Let the disk have `leave` free bytes; None: as many as at first."""
         tree = self.spec.tree(node.host)
         node.full = leave is not None
-        size = self.spec.disk
-        if leave is not None:
+        if leave is None:
+            linux.mount("disk", str(tree), "tmpfs", linux.MS_REMOUNT, f"size={self.spec.disk}")
+            return
+        for left in reversed(range(_TRIES)):
             state = os.statvfs(tree)
-            size = str((state.f_blocks - state.f_bfree) * state.f_frsize + leave)
-        linux.mount("disk", str(tree), "tmpfs", linux.MS_REMOUNT, f"size={size}")
+            size = (state.f_blocks - state.f_bfree) * state.f_frsize + leave
+            try:
+                linux.mount("disk", str(tree), "tmpfs", linux.MS_REMOUNT, f"size={size}")
+            except OSError as error:
+                # Less than what is there by now: someone has written since.
+                if error.errno != errno.EINVAL or not left:
+                    raise
+            else:
+                return
 
     # --- how ---
 
