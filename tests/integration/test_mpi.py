@@ -160,3 +160,9 @@ def test_mpirun_or_a_daemon_that_is_killed_ends_the_job(cluster: Cluster, mpirun
         told = process.stderr.read().decode()
     assert victim.name in told
     assert "mpirun" in told
+
+
+def test_ports_that_are_to_be_found_are_none_of_mpirun_s_business(cluster: Cluster) -> None:
+    done = launch(cluster, FIVE, "--starting-port", "auto", ALL_SUM, hosts=NODES[:2])
+    assert done.returncode == 0, done.stderr
+    assert sorted(done.stdout.splitlines()) == ["rank 0 of 2: 3", "rank 1 of 2: 3"]

@@ -110,6 +110,13 @@ def plan(**settings: Any) -> JobPlan:
     return plan_job("job-1", job_settings, hosts, places, default_python="/usr/bin/python3", default_cwd="/here")
 
 
+@pytest.mark.parametrize("backend", ["mpi", "nccl"])
+def test_backend_whose_ports_do_not_move_is_asked_for_no_range(backend: str) -> None:
+    found = plan(backend=backend)
+    assert found.ports is None
+    assert {tuple(spec["shifts"]) for spec in found.specs.values()} == {(0,)}
+
+
 def test_first_range_that_all_hosts_have_is_taken() -> None:
     found = plan()
     assert found.ports

@@ -32,6 +32,10 @@ _DEVICES = "CUDA_VISIBLE_DEVICES"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
+#: What moves the ports of most backends.
+PORT_FLAG = "--starting-port"
+
+
 @dataclass(frozen=True)
 class Wishes:
     """What a backend has to know besides the rank table: settings, and the RDMA devices, a row per rank."""
@@ -58,7 +62,7 @@ class Needs:
     files: Mapping[str, str] = field(default_factory=dict)
     own: Mapping[str, Sequence[str]] = field(default_factory=dict)
     listen: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    port_flag: str = "--starting-port"
+    port_flag: str = PORT_FLAG
 
 
 def check_backend(name: str, where: str = "") -> str:

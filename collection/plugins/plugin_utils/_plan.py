@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ._backends import Wishes, devices, job_needs, listeners, plan_rank, watching_modules
+from ._backends import PORT_FLAG, Wishes, devices, job_needs, listeners, plan_rank, watching_modules
 from ._errors import UsageError
 from ._hostfile import check_ipv4, is_ip
 from ._mpi import MpiJob, candidates, labels, stand_in
@@ -253,6 +253,8 @@ def plan_job(
 def _plan_ports(job: str, replan: Callable[[int], JobPlan]) -> JobPlan:
     """Return the plan with the first of several ranges of ports, every host being asked for all of them."""
     first = replan(_ANY_PORT)
+    if not any(spec["listen"] and spec["port_flag"] == PORT_FLAG for spec in first.specs.values()):
+        return first  # nobody listens, or on a port that is told otherwise
     # One more, for MASTER_PORT.
     width = len([address for rank in first.table.ranks for address in rank.listen]) + 2
     found = PortRange(ranges(job, width), replan)
