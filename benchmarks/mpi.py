@@ -4,12 +4,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tests.lab import Host
+from tests.lab.trust import trusted
 
 from .bed import BIN, CHECKOUT, RANKS, Bed
 from .contestants import ALL, COMMAND, PLAYBOOK, Contestant, Job
@@ -32,7 +30,9 @@ def measure(bed: Bed, results: Results, count: int, seconds: float) -> None:
     plain = Contestant(PLAIN_MPIRUN, _plain, keeps_masters=False)
     ours = [(ALL[name], state) for name in (PLAYBOOK, COMMAND) for state in (COLD, WARM)]
     states = [(what, contestant, state) for what in _SCRIPTS for contestant, state in ((plain, COLD), *ours)]
-    with _keys(hosts), bed.sockets() as warm:
+    with trusted(hosts[0], hosts[1:]), bed.sockets() as warm:
+        for host in hosts[1:]:
+            hosts[0].run(["ssh", host.address, "true"], check=True)  # known from now on: a new key costs time, once
         _start(bed, ALL[PLAYBOOK], jobs[START], warm, keep=True)
         try:
             for what, contestant, state in rounds(count, seconds, states):
@@ -73,24 +73,3 @@ def _plain(_bed: Bed, job: Job, _sockets: Path) -> list[str]:
     options = ["--allow-run-as-root", "--output", ":raw", "--bind-to", "none", "--wdir", "/", "--host", hosts]
     options += ["-x", f"MLX_MPI_LIBNAME={BIN.parent / 'lib/libmpi.so.40'}"]
     return [*enter, "env", "HOME=/root", str(_MPIRUN), *options, str(BIN / "python"), str(job.script)]
-
-
-@contextlib.contextmanager
-def _keys(hosts: Sequence[Host]) -> Iterator[None]:
-    """Let the first host reach the others by ssh, which ours does not need."""
-    head, others = hosts[0], hosts[1:]
-    head.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "/root/.ssh/id_ed25519"], check=True)
-    head.path("/root/.ssh/config").write_text("Host *\nStrictHostKeyChecking accept-new\nLogLevel ERROR\n")
-    public = head.path("/root/.ssh/id_ed25519.pub").read_text()
-    before = {host: host.path("/root/.ssh/authorized_keys").read_text() for host in others}
-    for host, text in before.items():
-        host.path("/root/.ssh/authorized_keys").write_text(text + public)
-        # Known from now on: a new key costs time, once.
-        head.run(["ssh", host.address, "true"], check=True)
-    try:
-        yield
-    finally:
-        for host, text in before.items():
-            host.path("/root/.ssh/authorized_keys").write_text(text)
-        for name in ("id_ed25519", "id_ed25519.pub", "config", "known_hosts"):
-            head.path(f"/root/.ssh/{name}").unlink(missing_ok=True)

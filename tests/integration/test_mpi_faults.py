@@ -18,6 +18,7 @@ from mlxlaunch_ansible import run_job
 from tests.integration.cluster import ALL_SUM, MLXLAUNCH, Cluster, Done, right_sums, sums, wait_until
 from tests.integration.test_mpi import FIVE, FOUR, INIT, READY, SERVICES
 from tests.lab import Host
+from tests.lab.trust import trusted
 
 TWO = ["node1", "node2"]
 BASE = f"{sys.base_prefix}/bin/python3"
@@ -226,17 +227,8 @@ def test_news_of_a_rank_that_come_long_after_mpirun_s_end(cluster: Cluster) -> N
 def trusting(cluster: Cluster) -> Iterator[None]:
     """Let node1 reach the others by ssh, as root."""
     head, *others = cluster.hosts
-    head.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "/root/.ssh/id_ed25519"], check=True)
-    public = head.path("/root/.ssh/id_ed25519.pub").read_text()
-    before = {host: host.path("/root/.ssh/authorized_keys").read_text() for host in others}
-    head.path("/root/.ssh/config").write_text("Host *\nStrictHostKeyChecking accept-new\nLogLevel ERROR\n")
-    for host, keys in before.items():
-        host.path("/root/.ssh/authorized_keys").write_text(keys + public)
-    yield
-    for host, keys in before.items():
-        host.path("/root/.ssh/authorized_keys").write_text(keys)
-    for name in ("id_ed25519", "id_ed25519.pub", "config", "known_hosts", "known_hosts.old"):
-        head.path(f"/root/.ssh/{name}").unlink(missing_ok=True)
+    with trusted(head, others):
+        yield
 
 
 @both
