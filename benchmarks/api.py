@@ -3,6 +3,7 @@
 """A program that uses `run_job` and looks at output only: `api.py INVENTORY SCRIPT ARGS...`.
 
 Prints what it saw as JSON lines: for ticks and tokens the microseconds they took, for a flood how many bytes have come.
+A word of a rank is printed as it is.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ class Watcher:
         if event.data.startswith((b"tick ", b"token ")):
             now = time.monotonic_ns()
             self._say(us=[(now - int(time_printed)) / 1000 for time_printed in event.data.split()[1::2]])
+        elif event.data.startswith(b"rank "):
+            print(event.data.decode(), end="", flush=True)
         else:
             self._count(len(event.data))
 

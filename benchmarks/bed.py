@@ -89,10 +89,10 @@ class Bed:
 
 
 @contextlib.contextmanager
-def make_bed(count: int) -> Iterator[Bed]:
-    """Give a bed of `count` hosts; nothing of it stays."""
+def make_bed(count: int, *, personality: str = "linux") -> Iterator[Bed]:
+    """Give a bed of `count` hosts with a personality of the lab; nothing of it stays."""
     become_subreaper()
-    with tempfile.TemporaryDirectory(prefix="mb-") as folder, Lab.start(count) as lab:
+    with tempfile.TemporaryDirectory(prefix="mb-") as folder, Lab.start(count, personality=personality) as lab:
         bed = Bed(lab, Path(folder))
         try:
             yield bed

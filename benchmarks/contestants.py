@@ -20,6 +20,7 @@ PLAIN_SSH = "plain ssh"
 PLAYBOOK = "ansible-playbook"
 COMMAND = "mlxlaunch run"
 RUN_JOB = "run_job"
+EMPTY = "empty playbook"
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,13 @@ def mlxlaunch() -> list[str]:
     return [str(installed)] if installed.exists() else [sys.executable, "-m", "mlxlaunch_ansible.cli"]
 
 
+def _empty_playbook(bed: Bed, job: Job, _sockets: Path) -> list[str]:
+    """Start Ansible with these hosts and nothing to do on them: it connects to none."""
+    path = bed.folder / "empty.yml"
+    path.write_text("- hosts: mlx\n  gather_facts: false\n  tasks: []\n", encoding="utf-8")
+    return [str(BIN / "ansible-playbook"), "-i", str(bed.inventory(job.hosts, job.slots)), str(path)]
+
+
 def _run_job(bed: Bed, job: Job, _sockets: Path) -> list[str]:
     program = [sys.executable, str(Path(__file__).with_name("api.py"))]
     return [*program, str(bed.inventory(job.hosts, job.slots)), str(job.script), *job.args]
@@ -113,6 +121,7 @@ ALL = {
         Contestant(PLAYBOOK, _playbook),
         Contestant(COMMAND, _command),
         Contestant(RUN_JOB, _run_job),
+        Contestant(EMPTY, _empty_playbook, keeps_masters=False),
     )
 }
 OURS = (PLAYBOOK, COMMAND, RUN_JOB)

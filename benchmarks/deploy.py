@@ -17,15 +17,15 @@ from pathlib import Path
 
 from tests.lab import Host
 
-from .bed import BIN, CHECKOUT, Bed
-from .contestants import mlxlaunch, playbook
+from .bed import CHECKOUT, Bed
+from .contestants import ALL, EMPTY, PLAIN_SSH, Job, mlxlaunch, playbook
 from .measure import COLD, WARM, Results, rounds
 from .payload import FILES, Project, make_file, make_lock, make_mlx_environment
 from .program import Program, ProgramFailed, Usage
 
 UNCHANGED, CHANGED = "deploy, nothing changed", f"deploy, one file of {FILES} changed"
 FIRST, RUN, MEMORY = "first deploy of an MLX environment", "run of a deployed script", "resident memory in a deploy"
-RSYNC, EMPTY = "raw rsync", "empty playbook"
+RSYNC = "raw rsync"
 COMMAND, PLAYBOOK, ROLES = "mlxlaunch sync", "playbooks/sync.yml", "playbooks/deploy.yml"
 SYNC, NO_SYNC = "mlxlaunch run", "mlxlaunch run --no-sync"
 ALONE, PROJECT = "script alone", "project and environment"
@@ -78,13 +78,13 @@ def _measure_size(bed: Bed, results: Results, hosts: Sequence[Host], what: Deplo
     ways = _ways(bed, hosts, what)
 
     def measure_one(test: str, name: str, state: str) -> None:
-        with results.survive(f"{test}, {len(hosts)} hosts, {name}, {state}"), _sockets(bed, state, warm) as sockets:
-            usage = _run(bed, ways[name](sockets), sockets, plain_ssh=name == RSYNC)
+        with results.survive(f"{test}, {len(hosts)} hosts, {name}, {state}"), sockets_for(bed, state, warm) as sockets:
+            usage = run_to_success(bed, ways[name](sockets), sockets, plain_ssh=name in (RSYNC, PLAIN_SSH))
             results.add(test, name, len(hosts), "s", usage.wall, state=state)
 
     for name, state in rounds(count, seconds, [(name, state) for name in ways for state in (COLD, WARM)]):
-        if name == EMPTY:
-            measure_one(CHANGED, name, state)
+        if name in (EMPTY, PLAIN_SSH):
+            measure_one(UNCHANGED, name, state)
             continue
         if name != RSYNC:
             measure_one(UNCHANGED, name, state)
@@ -92,7 +92,7 @@ def _measure_size(bed: Bed, results: Results, hosts: Sequence[Host], what: Deplo
         measure_one(CHANGED, name, state)
         # So that the next one too finds one file changed, not two.
         other = COMMAND if name == RSYNC else RSYNC
-        _run(bed, ways[other](warm), warm, plain_ssh=other == RSYNC)
+        run_to_success(bed, ways[other](warm), warm, plain_ssh=other == RSYNC)
 
 
 def _ways(bed: Bed, hosts: Sequence[Host], what: Deployable) -> dict[str, Callable[[Path], list[str]]]:
@@ -103,7 +103,8 @@ def _ways(bed: Bed, hosts: Sequence[Host], what: Deployable) -> dict[str, Callab
         PLAYBOOK: lambda _: playbook(bed, hosts, "sync", what.variables()),
         ROLES: lambda _: playbook(bed, hosts, "deploy", what.variables()),
         RSYNC: lambda sockets: _raw_rsync(hosts, what.project.path, sockets),
-        EMPTY: lambda _: _empty_playbook(bed, hosts),
+        PLAIN_SSH: lambda sockets: ALL[PLAIN_SSH].command(bed, Job(hosts, Path("/dev/null")), sockets),
+        EMPTY: lambda sockets: ALL[EMPTY].command(bed, Job(hosts, what.project.script), sockets),
     }
 
 
@@ -114,8 +115,8 @@ def _warm(bed: Bed, hosts: Sequence[Host], what: Deployable) -> Iterator[Path]:
         try:
             for host in hosts:
                 host.path(_RAW).mkdir(exist_ok=True)
-            for name in (RSYNC, COMMAND):
-                _run(bed, _ways(bed, hosts, what)[name](sockets), sockets, plain_ssh=name == RSYNC, keep=True)
+            for name in (RSYNC, COMMAND):  # plain ssh shares its masters with rsync
+                run_to_success(bed, _ways(bed, hosts, what)[name](sockets), sockets, plain_ssh=name == RSYNC, keep=True)
             yield sockets
         finally:
             bed.drop_masters()
@@ -141,7 +142,7 @@ def measure_first(bed: Bed, results: Results, size: int, count: int, seconds: fl
             _clean(hosts)
             with results.survive(f"first deploy, {name}"), bed.sockets() as sockets:
                 # The environment that is copied is the one that runs Ansible, which it finds in ours.
-                usage = _run(bed, ways[name](sockets), sockets, plain_ssh=name == RSYNC, path=(sysconfig.get_path("purelib"),))
+                usage = run_to_success(bed, ways[name](sockets), sockets, plain_ssh=name == RSYNC, path=(sysconfig.get_path("purelib"),))
                 results.add(FIRST, name, size, "s", usage.wall, note=note)
         _clean(hosts)
 
@@ -158,7 +159,7 @@ def measure_run(bed: Bed, results: Results, count: int, seconds: float) -> None:
         alone = folder / "alone.py"
         shutil.copy(what.project.script, alone)
         with results.survive("run of a deployed script"), _warm(bed, hosts, what) as warm:
-            _run(bed, [*run, str(alone)], warm, ranks=RUN_HOSTS)
+            run_to_success(bed, [*run, str(alone)], warm, ranks=RUN_HOSTS)
             [there] = hosts[0].path(_ROOT / "projects/alone").glob("[0-9a-f]*/alone.py")
             script = "/" + str(there.relative_to(hosts[0].path("/")))
             ways = {
@@ -168,8 +169,8 @@ def measure_run(bed: Bed, results: Results, count: int, seconds: float) -> None:
             }
             items = [(way, state) for way in ways for state in (COLD, WARM)]
             for (name, variant), state in rounds(count, seconds, items):
-                with results.survive(f"{name}, {variant}, {state}"), _sockets(bed, state, warm) as sockets:
-                    usage = _run(bed, ways[name, variant], sockets, ranks=RUN_HOSTS)
+                with results.survive(f"{name}, {variant}, {state}"), sockets_for(bed, state, warm) as sockets:
+                    usage = run_to_success(bed, ways[name, variant], sockets, ranks=RUN_HOSTS)
                     results.add(RUN, name, RUN_HOSTS, "s", usage.wall, state=_joined(variant, state))
         _clean(hosts)
 
@@ -216,14 +217,8 @@ def _raw_rsync(hosts: Sequence[Host], source: Path, sockets: Path) -> list[str]:
     return ["/bin/sh", "-c", "\n".join([*started, "for pid in $pids; do wait $pid || exit 1; done"])]
 
 
-def _empty_playbook(bed: Bed, hosts: Sequence[Host]) -> list[str]:
-    path = bed.folder / "empty.yml"
-    path.write_text("- hosts: mlx\n  gather_facts: false\n  tasks: []\n", encoding="utf-8")
-    return [str(BIN / "ansible-playbook"), "-i", str(bed.inventory(hosts)), str(path)]
-
-
 @contextmanager
-def _sockets(bed: Bed, state: str, warm: Path) -> Iterator[Path]:
+def sockets_for(bed: Bed, state: str, warm: Path) -> Iterator[Path]:
     """Give the directory for control sockets: the one with open masters, or an empty one."""
     if state == WARM:
         yield warm
@@ -232,7 +227,7 @@ def _sockets(bed: Bed, state: str, warm: Path) -> Iterator[Path]:
         yield sockets
 
 
-def _run(
+def run_to_success(
     bed: Bed,
     argv: Sequence[str],
     sockets: Path,

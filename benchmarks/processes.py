@@ -50,6 +50,12 @@ def all_pids() -> list[int]:
     return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
 
 
+def reaped_cpu(pid: int) -> float:
+    """Return the seconds of processor time of all that a process has started and waited for; see proc(5), cutime."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[13]) + int(fields[14])) * _TICK
+
+
 def children() -> set[int]:
     """Return our own children; those too that have ended and are still to be reaped."""
     me = os.getpid()

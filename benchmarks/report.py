@@ -6,35 +6,81 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
-from .measure import Results
-from .targets import Verdict, figure, verdicts
+from .measure import Results, Series
+from .targets import Mark, Verdict, figure, verdicts
 
 _INTRO = """\
-The ratio is to mlx.launch, both as medians, measured in turns in one run. The hosts, with their sshd, and the launchers
-share this machine's cores. mlx.launch has no warm start, so a warm start too is compared with its one figure. Processor
-time is that of all processes on the controller, ssh and ssh masters included. What a deploy is compared with stands
-beside the figure; raw rsync goes to all hosts at once."""
+All figures are medians, measured in turns in one run. The hosts, with their sshd, and the launchers share this machine's
+cores. The floor is what nobody can avoid: for a start an empty playbook, which connects to nobody, and the same script
+by plain ssh to all hosts at once. The peer is what is used for the same today; mlx.launch has no warm start, so a warm
+start is compared with its one figure. Processor time is that of all processes on the controller, ssh and ssh masters
+included. Raw rsync goes to all hosts at once."""
 
-_HEAD = ("", "what", "who", "median", "mlx.launch, or", "plain ssh", "ratio", "target")
+_TREND = """\
+The trend is the figure's change since the run of {when}, relative to the floor, else to the peer: so it counts on
+another machine, too. A change within the noise, which is the spread of both runs and at least 10 %, has none."""
+
+_HEAD = ("", "what", "who", "we", "floor", "to it", "peer", "to it", "target", "trend")
+_LEAST_NOISE = 0.1
 
 
-def markdown(facts: Mapping[str, str], results: Results, when: str) -> str:
-    """Return the report."""
+@dataclass(frozen=True)
+class Kept:
+    """An earlier run that was kept.
+
+    Attributes:
+        when: its date.
+        verdicts: by their key, from its figures and by today's targets.
+    """
+
+    when: str
+    verdicts: Mapping[tuple[str, str], Verdict]
+
+    @classmethod
+    def from_json(cls, text: str) -> Kept:
+        """Return the run of which `as_json` made a document."""
+        document, results = json.loads(text), Results()
+        results.series = [Series(**series) for series in document["series"]]
+        return cls(document["date"], {verdict.key: verdict for verdict in verdicts(results)})
+
+    def change(self, now: Verdict) -> float | None:
+        """Return by how much a figure has changed for the worse, as a fraction below 0 for the better; None within the noise."""
+        then = self.verdicts.get(now.key)
+        if then is None or not then.relative or now.series.unit != then.series.unit:
+            return None
+        change = now.relative / then.relative - 1
+        noise = max(_LEAST_NOISE, _spread(now.series), _spread(then.series))
+        worse = -change if now.more_is_better else change
+        return worse if abs(change) > noise else None
+
+
+def markdown(facts: Mapping[str, str], results: Results, when: str, kept: Kept | None = None) -> str:
+    """Return the report.
+
+    Args:
+        facts: on the machine.
+        results: of this run.
+        when: its date.
+        kept: the last run that was kept.
+    """
     judged = verdicts(results)
     met = sum(verdict.met for verdict in judged)
     parts = [
         f"# Benchmark of {when}",
         " · ".join(f"{name} {value}" for name, value in facts.items()),
         _INTRO,
+        *([_TREND.format(when=kept.when)] if kept else []),
         f"## Targets: {met} of {len(judged)} met",
-        _table(_HEAD, [_verdict_row(verdict) for verdict in judged]),
+        _table(_HEAD, [_verdict_row(verdict, kept) for verdict in judged]),
         "## All figures",
         _table(("what", "hosts", "who", "median", "min", "max", "n", ""), _series_rows(results)),
     ]
     if results.problems:
         parts += ["## Problems", "\n".join(f"- {problem}" for problem in results.problems)]
+    if kept:
+        parts += [f"## Worse than on {kept.when}", "\n".join(_worse(judged, kept)) or "Nothing, by more than noise."]
     return "\n\n".join(parts) + "\n"
 
 
@@ -43,25 +89,49 @@ def as_json(facts: Mapping[str, str], results: Results, when: str) -> str:
     document = {
         "date": when,
         "machine": dict(facts),
-        "targets": [asdict(verdict) for verdict in verdicts(results)],
+        "targets": [_verdict_data(verdict) for verdict in verdicts(results)],
         "series": [series.to_json() for series in results.series],
         "problems": results.problems,
     }
     return json.dumps(document, indent=1) + "\n"
 
 
-def _verdict_row(verdict: Verdict) -> list[str]:
-    ratio = f"{verdict.ratio:.2f}x" if verdict.ratio is not None else ""
+def _verdict_data(verdict: Verdict) -> dict[str, object]:
+    marks = {name: mark and asdict(mark) for name, mark in (("floor", verdict.floor), ("peer", verdict.peer))}
+    ours = {"what": verdict.what, "contestant": verdict.series.contestant, "value": verdict.value, "unit": verdict.series.unit}
+    return {**ours, **marks, "target": verdict.target, "met": verdict.met}
+
+
+def _verdict_row(verdict: Verdict, kept: Kept | None) -> list[str]:
+    change = kept.change(verdict) if kept else None
     return [
         "ok" if verdict.met else "MISSED",
         verdict.what,
-        verdict.contestant,
-        verdict.ours,
-        verdict.theirs,
-        verdict.ssh,
-        ratio,
+        verdict.series.contestant,
+        figure(verdict.value, verdict.series.unit),
+        *_compared(verdict, verdict.floor),
+        *_compared(verdict, verdict.peer),
         verdict.target,
+        "" if change is None else f"{abs(change):.0%} {'worse' if change > 0 else 'better'}",
     ]
+
+
+def _compared(verdict: Verdict, mark: Mark | None) -> list[str]:
+    if not mark:
+        return ["", ""]
+    ratio = f"{verdict.value / mark.value:.2f}x" if mark.value else ""
+    return [f"{figure(mark.value, verdict.series.unit)} {mark.who}", ratio]
+
+
+def _worse(judged: Sequence[Verdict], kept: Kept) -> list[str]:
+    changes = ((verdict, kept.change(verdict)) for verdict in judged)
+    return [f"- {verdict.what}, {verdict.series.contestant}: {change:.0%}" for verdict, change in changes if change and change > 0]
+
+
+def _spread(series: Series) -> float:
+    """Return how far single values are from the median, as a fraction of it."""
+    middle = series.median
+    return max(abs(value - middle) for value in series.values) / middle if middle else 0.0
 
 
 def _series_rows(results: Results) -> list[list[str]]:

@@ -16,11 +16,11 @@ from typing import Any
 
 from tests.lab import LabError
 
-from . import death, deploy, flood, latency, launch, many, mpi, quiet, tokens
+from . import death, deploy, flood, latency, launch, many, mpi, prepare, quiet, tokens
 from .bed import Bed, make_bed
 from .machine import facts
 from .measure import Results
-from .report import as_json, markdown
+from .report import Kept, as_json, markdown
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -34,7 +34,8 @@ class Effort:
         flood_bytes, memory_bytes: what one rank writes.
         big_file_bytes: a file that is deployed.
         quiet_seconds, tick_seconds: how long to watch.
-        slots: ranks per host, where there are to be many: some, and as many as there can be.
+        many_hosts: hosts with many ranks each.
+        slots: ranks per host there: some, and as many as there can be.
     """
 
     launches: dict[int, int]
@@ -48,20 +49,24 @@ class Effort:
     deploys: dict[int, int]
     deploy_seconds: float
     big_file_bytes: int
+    many_hosts: int
     slots: tuple[int, int] = (2, 16)
 
 
-FULL = Effort({4: 5, 16: 3, 32: 3}, 170, 3, 40, 256_000_000, 1_000_000_000, 10, 4, {4: 5, 16: 3}, 150, 500_000_000)
-QUICK = Effort({4: 2}, 30, 1, 20, 64_000_000, 256_000_000, 3, 2, {4: 2}, 30, 200_000_000)
+FULL = Effort({4: 5, 16: 3, 32: 3, 64: 3}, 400, 3, 40, 256_000_000, 1_000_000_000, 10, 4, {4: 5, 16: 3}, 180, 500_000_000, 32)
+QUICK = Effort({4: 2}, 25, 1, 10, 64_000_000, 256_000_000, 2, 2, {4: 1}, 25, 100_000_000, 4)
 _SMALL_FILE = 5_000_000
+_STARTS = 10  # they take no time
 
 Test = Callable[[Bed, Results, Effort], None]
 TESTS: dict[str, Test] = {
     "launch": lambda bed, results, effort: launch.measure(bed, results, effort.launches, effort.launch_seconds),
+    "host": lambda bed, results, effort: launch.measure_host(bed, results, effort.rounds, effort.test_seconds),
+    "start": lambda _bed, results, effort: launch.measure_start(results, _STARTS * effort.rounds),
     "mpi": lambda bed, results, effort: mpi.measure(bed, results, effort.rounds, effort.test_seconds),
     "latency": lambda bed, results, effort: latency.measure(bed, results, effort.rounds, effort.test_seconds, length=effort.tick_seconds),
     "tokens": lambda bed, results, effort: tokens.measure(bed, results, effort.rounds, effort.test_seconds, length=effort.tick_seconds),
-    "many": lambda bed, results, effort: many.measure(bed, results, max(effort.launches), effort.slots, effort.rounds, effort.test_seconds),
+    "many": lambda bed, results, effort: many.measure(bed, results, effort.many_hosts, effort.slots, effort.rounds, effort.test_seconds),
     "flood": lambda bed, results, effort: flood.measure_rate(bed, results, effort.rounds, effort.test_seconds, size=effort.flood_bytes),
     "memory": lambda bed, results, effort: flood.measure_memory(bed, results, size=effort.memory_bytes),
     "quiet": lambda bed, results, effort: quiet.measure(bed, results, length=effort.quiet_seconds),
@@ -71,6 +76,7 @@ TESTS: dict[str, Test] = {
         bed, results, max(effort.deploys), effort.rounds, effort.deploy_seconds
     ),
     "run": lambda bed, results, effort: deploy.measure_run(bed, results, effort.deploys[deploy.RUN_HOSTS], effort.test_seconds),
+    "prepare": lambda _bed, results, effort: prepare.measure(results, effort.rounds, effort.test_seconds),
     "deploy-memory": lambda bed, results, effort: deploy.measure_memory(bed, results, small=_SMALL_FILE, big=effort.big_file_bytes),
 }
 
@@ -91,7 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except LabError as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1
-    text = markdown(machine, results, f"{when:%Y-%m-%d}")
+    text = markdown(machine, results, f"{when:%Y-%m-%d}", _last_kept(before=f"{when:%Y-%m-%d}"))
     print(text)
     if not options.no_save:
         _save(when, text, as_json(machine, results, f"{when:%Y-%m-%d}"))
@@ -111,6 +117,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", action="append", choices=list(TESTS), metavar="NAME", help=f"one of {', '.join(TESTS)}; repeatable")
     parser.add_argument("--no-save", action="store_true", help="do not write benchmarks/results")
     return parser
+
+
+def _last_kept(before: str) -> Kept | None:
+    """Return the last run that was kept before a day, None when there is none."""
+    paths = sorted(path for path in RESULTS.glob("*.json") if path.stem < before)
+    return Kept.from_json(paths[-1].read_text(encoding="utf-8")) if paths else None
 
 
 def _save(when: datetime, text: str, document: Any) -> None:

@@ -1,35 +1,36 @@
 # Copyright (c) the mlxlaunch-ansible contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bring environment and project to the hosts without launching anything."""
+"""Deploy environment and project to the hosts without launching anything."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 from ._core import LaunchError
-from ._inventory import Inventory
-from ._job import Job, absolute_script
+from ._inventory import Inventory, with_ansible
+from ._job import Running
+from ._request import DEPLOY, JobRequest, Surroundings
 from ._result import Event
-
-PLAYBOOK = "sync.yml"
+from ._session import Session
+from ._settings import DeployArguments, as_given, split_arguments
 
 
 @dataclass(frozen=True)
 class SyncResult:
-    """How a deploy ended, and what is on the hosts now.
+    """The end of a deploy, and the paths of all that is on the hosts now.
 
     Attributes:
         returncode: 0; 3 when a host is unreachable or could not take it; 130 and 143 for interrupted and terminated.
         message: one line for a person.
-        changed: by host, what was brought there: `environment`, `project`; empty when all hosts had it.
-        problems: by host, what went wrong.
+        changed: by host, the parts that were brought there: `environment`, `project`; empty when all hosts had them.
+        problems: by host, the errors.
         python: path of the environment's Python on the hosts, or empty.
         script: path of the script on the hosts, or empty.
-        environment, environment_digest: its directory, and what proves that it is the same everywhere.
-        project, project_digest: its directory, and what proves that it is the same everywhere.
+        environment, environment_digest: its directory, and the digest that is the same everywhere.
+        project, project_digest: its directory, and the digest that is the same everywhere.
     """
 
     returncode: int
@@ -45,18 +46,37 @@ class SyncResult:
 
     @classmethod
     def from_event(cls, event: Event) -> SyncResult:
-        """Return the result that a deploy_finished event tells."""
+        """Return the result in a deploy_finished event."""
         told = dict(event.details)
         told["changed"] = told.pop("hosts_changed")
         return cls(**{name: told[name] for name in cls.__dataclass_fields__})
 
 
 class SyncFailed(LaunchError):
-    """Not every host has what it should; `result` tells the rest."""
+    """Some hosts lack a part of the deploy; `result` has the details."""
 
     def __init__(self, result: SyncResult) -> None:
         super().__init__(f"{result.message} (exit status {result.returncode})")
         self.result = result
+
+
+class Deployment(Running):
+    """A deploy that was started."""
+
+    def wait(self, timeout: float | None = None) -> SyncResult:
+        """Wait for the end of the deploy and return its result.
+
+        Raises as `Job.wait`, and a LaunchError for a deploy that was ended before any host was asked.
+        """
+        return SyncResult.from_event(self.outcome(timeout))
+
+
+def start_sync(inventory: Inventory, settings: Mapping[str, Any], on_event: Callable[[Event], None] | None = None) -> Deployment:
+    """Start a deploy for the API or the command line; settings are those of `sync` and its script."""
+    own, ansible = split_arguments(settings)
+    given = as_given(own)
+    request = JobRequest.of(with_ansible(inventory, ansible, given), given, Surroundings.here(), playbook=DEPLOY)
+    return Deployment(Session(request, on_event).start())
 
 
 def sync(
@@ -65,7 +85,7 @@ def sync(
     *,
     check: bool = False,
     on_event: Callable[[Event], None] | None = None,
-    **settings: Any,
+    **settings: Unpack[DeployArguments],
 ) -> SyncResult:
     """Bring a script and the environment to all hosts, and return where they are.
 
@@ -75,21 +95,17 @@ def sync(
         inventory, on_event: as for `start_job`.
         script: a script that is here.
         check: raise SyncFailed unless every host has everything.
-        **settings: those of `start_job` that a deploy knows: project_dir, exclude, environment, wheelhouse, index_url,
-            root, keep, python, group, connect_timeout, lease, verbose.
+        **settings: those of `start_job` that a deploy knows: project_dir, exclude, environment, lock_extra, lock_group,
+            wheelhouse, index_url, root, share, keep, python, group, connect_timeout, lease, verbose; and its options of
+            ansible-playbook.
 
     Raises:
         UsageError: inventory, hostfile, lock or settings are wrong; nothing was changed.
         SyncFailed: with `check`.
         LaunchError: Ansible itself broke.
     """
-    with start_sync(inventory, {**settings, "script": absolute_script(os.fspath(script))}, on_event) as job:
-        result = SyncResult.from_event(job.outcome())
+    with start_sync(inventory, {**settings, "script": script}, on_event) as deployment:
+        result = deployment.wait()
     if check and result.returncode:
         raise SyncFailed(result)
     return result
-
-
-def start_sync(inventory: Inventory, settings: Mapping[str, Any], on_event: Callable[[Event], None] | None) -> Job:
-    """Start a deploy and return its handle."""
-    return Job(inventory, settings, on_event, {}, PLAYBOOK)

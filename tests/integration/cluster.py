@@ -11,19 +11,25 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tests.lab import Host, Lab
 from tests.lab.start import CHECKOUT
+from tests.support.delays import without_delays
+from tests.support.processes import descendants, parent_of
 
 #: Adds up an array over all ranks: the real thing.
 ALL_SUM = str(CHECKOUT / "examples/all_sum.py")
 PLAYBOOK = str(CHECKOUT / "playbooks/launch.yml")
 ANSIBLE_PLAYBOOK = str(Path(sys.executable).parent / "ansible-playbook")
-#: Seconds after which something hangs. Nothing here takes more than a few.
-PATIENCE = 40.0
+#: Seconds after which something hangs. Nothing here takes more than a few, but many on a busy machine.
+PATIENCE = 80.0
+#: Seconds after which a host that is off is given up, as --connect-timeout: the others have to be ready by then.
+SOON = "5"
+#: Seconds of silence after which a host is given up, as --lease: on a busy machine one that is well may be silent for a moment.
+LEASE = "5"
 
 Done = subprocess.CompletedProcess[str]
 
@@ -49,8 +55,8 @@ class Cluster:
     # -- files
 
     def left_files(self) -> list[str]:
-        """What jobs have left in the temporary directories of hosts that are on."""
-        return [f"{host.name}:{path.name}" for host in self.hosts if host.is_on for path in host.path("/tmp").glob("mlxlaunch*")]
+        """What jobs have left on hosts that are on."""
+        return [f"{host.name}:{path.name}" for host in self.hosts if host.is_on for path in job_files(host)]
 
     @property
     def runs(self) -> Path:
@@ -119,7 +125,7 @@ class Cluster:
         if options.get("text", True):
             settings["encoding"] = "utf-8"
         done = self.lab.run(argv, env=self.env | dict(env or {}), **(settings | options))
-        done.stdout, done.stderr = (_without_delays(text) for text in (done.stdout, done.stderr))
+        done.stdout, done.stderr = (without_delays(text) for text in (done.stdout, done.stderr))
         return done
 
     @contextlib.contextmanager
@@ -135,16 +141,24 @@ class Cluster:
             _end(process)
 
 
+def job_files(host: Host) -> list[Path]:
+    """Return the folders of jobs on a host, and whatever else is there under our name."""
+    homes = [host.path("/root"), *host.path("/home").glob("*")]
+    folders = [folder for home in homes for folder in home.glob(".local/state/mlxlaunch/jobs/*/*")]
+    return [*folders, *host.path("/tmp").glob("mlxlaunch*"), *host.path("/dev/shm").glob("mlxlaunch*")]
+
+
+def programs_of_ours(host: Host) -> dict[str, int]:
+    """Return the process ids of the front, the guard and the supervisor on a host with one job, as far as they are there."""
+    found = {process.pid: process.ppid for process in host.leftovers() if "decompress(sys.stdin" in " ".join(process.args)}
+    chain = [pid for pid, parent in found.items() if parent not in found]
+    while len(chain) < len(found):
+        chain += [pid for pid, parent in found.items() if parent == chain[-1]]
+    return dict(zip(("front", "guard", "supervisor"), chain, strict=False))
+
+
 MLXLAUNCH = (sys.executable, "-m", "mlxlaunch_ansible.cli")
 # Told when a start takes more than two seconds, and whether it does depends on what else this machine has to do.
-_DELAYS = r"^mlxlaunch: waiting for (Ansible to read the inventory|\d+ of \d+ hosts to be ready: .*)\n"
-
-
-def _without_delays(text: Any) -> Any:
-    """Leave out of a program's output, text or bytes or None, that it was slow to start."""
-    if isinstance(text, bytes):
-        return re.sub(_DELAYS.encode(), b"", text, flags=re.MULTILINE)
-    return text and re.sub(_DELAYS, "", text, flags=re.MULTILINE)
 
 
 class Gate:
@@ -195,14 +209,6 @@ def read_until(fd: int, wanted: bytes, seconds: float = PATIENCE) -> bytes:
     return got
 
 
-def wait_until(condition: Callable[[], object], what: str, seconds: float = 10.0) -> None:
-    """Poll until the condition holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"it did not come true: {what}"
-        time.sleep(0.01)
-
-
 def run_dirs(cluster: Cluster) -> list[Path]:
     """Return the run directories made so far, oldest first. Ids of the same second do not tell which was first."""
     return sorted(cluster.runs.iterdir(), key=lambda path: path.stat().st_mtime_ns) if cluster.runs.exists() else []
@@ -230,31 +236,10 @@ def right_sums(world_size: int) -> dict[int, tuple[int, float]]:
     return dict.fromkeys(range(world_size), (world_size, world_size * (world_size + 1) / 2))
 
 
-def pids(root: int) -> dict[int, str]:
-    """Return {pid: command line} of a process's descendants."""
-    parents: dict[int, tuple[int, str]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                stat = (entry / "stat").read_text()
-                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
-            except OSError:
-                continue
-            parents[int(entry.name)] = (int(stat.rpartition(")")[2].split()[1]), line)
-    found = {root}
-    while more := {pid for pid, (parent, _line) in parents.items() if parent in found} - found:
-        found |= more
-    return {pid: parents[pid][1] for pid in found if pid in parents}
-
-
 def ansible_processes(process: subprocess.Popen[Any]) -> tuple[int, int]:
     """Return the pids of ansible-playbook's main process and of the worker that runs the job."""
-    family = pids(process.pid)
+    family = descendants(process.pid)
     playbooks = sorted(pid for pid, line in family.items() if "_ansible_playbook.py" in line or "bin/ansible-playbook" in line)
     main = next(pid for pid in playbooks if parent_of(pid) not in playbooks)
     worker = next(pid for pid in playbooks if parent_of(pid) == main)
     return main, worker
-
-
-def parent_of(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])

@@ -133,7 +133,7 @@ def tree(folder: Path) -> dict[bytes, tuple[str, object]]:
 def wipe(hosts: Sequence[Host]) -> None:
     """Remove what was deployed in the default places, and in /srv."""
     for host in hosts:
-        for place in (ROOT, "/Users/Shared/mlxlaunch", "/srv/deploy"):
+        for place in (ROOT, f"{ROOT}-root", "/Users/Shared/mlxlaunch-root", "/srv/deploy"):
             shutil.rmtree(host.path(place), ignore_errors=True)
 
 

@@ -54,7 +54,7 @@ def test_a_hostfile_with_rdma_is_an_inventory_for_jaccl(cluster: Cluster) -> Non
     assert jaccl_said(done.stdout) == wanted
 
 
-def test_what_the_user_says_is_stronger_than_what_the_hostfile_says(cluster: Cluster) -> None:
+def test_command_line_is_stronger_than_the_hostfile(cluster: Cluster) -> None:
     entries = [
         {"ssh": f"root@{host.address}", "ips": [host.address], "rdma": row[:2]} for host, row in zip(cluster.hosts, RDMA[:2], strict=False)
     ]
@@ -76,7 +76,7 @@ def test_a_job_with_jaccl_can_be_run_again(cluster: Cluster) -> None:
     assert jaccl_said(again.stdout) == jaccl_said(done.stdout) != []
 
 
-def test_more_ranks_than_cuda_devices_are_refused_with_host_and_numbers(cluster: Cluster) -> None:
+def test_more_ranks_than_cuda_devices_are_refused_by_host(cluster: Cluster) -> None:
     inventory = cluster.inventory({"node1": {"mlx_slots": 2}, "node2": {"mlx_slots": 3}, "node3": {}})
     script = cluster.script("print('RAN', flush=True)")
     with gpus(cluster, 2, 2):

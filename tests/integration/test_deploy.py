@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._transfer import LITTLE
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.deploy.transfer import LITTLE
 from mlxlaunch_ansible import run_job
-from tests.integration.cluster import Done, read_until
+from tests.integration.cluster import PATIENCE, SOON, Done, read_until
 from tests.integration.deploying import ROOT, TELL, Site, brought, rows, staging, tree, where
 from tests.lab import Host
 
@@ -146,7 +146,7 @@ def test_a_project_arrives_as_it_is(site: Site, without_rsync: Host, size: int) 
     arrived = where(done)
     for host in site.hosts[:2]:
         assert tree(host.path(arrived["project"])) == wanted, host
-        assert (host.path(arrived["project"]).stat().st_mode & 0o777, host.path(arrived["project"]).stat().st_uid) == (0o755, 0)
+        assert (host.path(arrived["project"]).stat().st_mode & 0o777, host.path(arrived["project"]).stat().st_uid) == (0o700, 0)
     # A change: one file becomes shorter, one goes, one comes.
     (project / "a b.txt").write_text("")
     (project / "-rf").unlink()
@@ -230,7 +230,7 @@ def test_a_job_keeps_its_version_whatever_is_deployed_meanwhile(site: Site) -> N
             assert site.versions(site.hosts[0], "llm") == sorted([first, Path(last).name])
             gate.open()
             assert b"one" in read_until(job.stdout.fileno(), b"one")
-            assert job.wait(20) == 0
+            assert job.wait(PATIENCE) == 0
     data.write_text("four")
     last = where(site.sync(*words, script, hosts=1))["project"]
     assert site.versions(site.hosts[0], "llm") == [Path(last).name]
@@ -260,9 +260,63 @@ def test_a_version_edited_by_hand_is_noticed_made_again_and_kept(site: Site) -> 
     assert (aside / "train.py").read_text() == "print('edited')"
 
 
-def test_hosts_that_cannot_be_reached_are_named_and_nothing_is_sent_to_the_others(site: Site) -> None:
+def test_unreachable_host_is_named_and_nothing_is_sent(site: Site) -> None:
     inventory = site.cluster.inventory({"node1": {}, "node9": {"ansible_host": "198.18.0.99"}})
-    done = site.sync("-i", inventory, "--connect-timeout", "2", site.file("train.py"))
+    done = site.sync("-i", inventory, "--connect-timeout", SOON, site.file("train.py"))
     assert done.returncode == 3
     assert list(rows(done)) == ["node9"]
     assert site.versions(site.hosts[0], "train") == []
+
+
+NOTING = """import pathlib
+notes = pathlib.Path(__file__).with_name("notes.csv")
+with notes.open("a") as file:
+    file.write("ran\\n")
+print(notes.read_text().count("ran"), flush=True)
+"""
+
+
+def test_job_that_writes_in_its_project_changes_no_other_version(site: Site) -> None:
+    """And what it has written is told as long as it stays."""
+    script, host = site.file("llm/train.py", NOTING), site.hosts[0]
+    site.file("llm/notes.csv", "")
+    words = ["--project-dir", script.parent, "--keep", "0"]
+    for number in range(2):
+        script.write_text(f"{NOTING}# {number}\n")
+        done = site.run(*words, script, hosts=1)
+        assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
+    first, second = site.versions(host, "llm")
+    assert f"kept although old, 0.0 MB in all: {ROOT}/projects/llm/" in done.stderr
+    assert "(edited by hand)" in done.stderr
+    folder = host.path(ROOT) / "projects/llm"
+    assert [(folder / name / "notes.csv").read_text() for name in (first, second)] == ["ran\n", "ran\n"]
+    assert not (folder / first / "notes.csv").samefile(folder / second / "notes.csv")
+
+
+def test_module_that_a_job_has_left_is_told_at_the_next_launch(site: Site) -> None:
+    script = site.file("llm/train.py", "open(__file__.replace('train', 'random'), 'w').close()\n")
+    words = ["--project-dir", script.parent, script]
+    assert "not part of the project" not in site.run(*words, hosts=1).stderr
+    assert "has Python files that are not part of the project: random.py; an import may find them" in site.run(*words, hosts=1).stderr
+
+
+def test_others_read_what_is_shared_and_nothing_else(site: Site) -> None:
+    script = site.file("train.py")
+    as_root = site.inventory(1).rename(site.here / "root.yml")
+    as_user = site.inventory(1, ansible_user="mlx", mlx_root=ROOT)
+    project = where(site.sync("-i", as_root, script))["project"]
+    digest = site.hosts[0].path(project).name
+    done = site.cluster.mlxlaunch("-i", as_user, script, timeout=PATIENCE)
+    assert done.returncode != 0
+    assert f"{ROOT} is closed: it belongs to user root; deploy there with mlx_share: world" in done.stderr
+    # By its path alone, without a deploy.
+    done = site.cluster.mlxlaunch("-i", as_user, "--no-sync", f"{project}/train.py", timeout=PATIENCE)
+    assert done.returncode != 0
+    assert f"{ROOT} is closed: it belongs to user root; deploy there with mlx_share: world" in done.stderr
+    done = site.sync("-i", as_root, "--share", "world", script)
+    assert where(done)["project"] == project
+    assert site.hosts[0].path(project).name == digest
+    done = site.cluster.mlxlaunch("-i", as_user, script, timeout=PATIENCE)
+    assert (done.returncode, done.stdout.split()[2]) == (0, f"{project}/train.py"), done.stderr
+    site.sync("-i", as_root, script)
+    assert site.cluster.mlxlaunch("-i", as_user, script, timeout=PATIENCE).returncode != 0

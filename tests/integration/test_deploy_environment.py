@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.cluster import MLXLAUNCH, wait_until
+from tests.integration.cluster import MLXLAUNCH
 from tests.integration.deploying import PATIENCE, ROOT, Site, brought, rows, where
 from tests.lab import Host
+from tests.support.waiting import wait_until
 from tests.unit.environments import lock_line, make_wheel, serve_index
 
 CONTROLLER = "198.18.0.1"
@@ -64,7 +65,7 @@ def test_a_wheelhouse_serves_hosts_without_internet(site: Site) -> None:
     assert not (site_packages / "other-1.0.dist-info").exists()
 
 
-def test_an_index_serves_hosts_that_reach_it_and_environments_that_nobody_uses_go(site: Site) -> None:
+def test_index_serves_hosts_and_unused_environments_go(site: Site) -> None:
     host = site.hosts[0]
     for key in ("unused", "used"):
         site.make_old_environment(host, key)
@@ -168,7 +169,7 @@ def building(site: Site) -> tuple[list[str | os.PathLike[str]], Path]:
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)], ids=["INT", "KILL"])
-def test_a_build_that_is_broken_off_is_not_used_and_not_in_the_way(
+def test_interrupted_build_is_not_used_and_not_in_the_way(
     site: Site, building: tuple[list[str | os.PathLike[str]], Path], number: int, status: int
 ) -> None:
     words, mark = building
@@ -186,7 +187,7 @@ def test_a_build_that_is_broken_off_is_not_used_and_not_in_the_way(
     assert brought(site.sync(*words, hosts=1)) == 1
 
 
-def test_a_wheelhouse_that_is_being_filled_is_left_when_interrupted(site: Site) -> None:
+def test_interrupt_while_filling_a_wheelhouse_leaves_nothing(site: Site) -> None:
     make_wheel(site.here / "wheels", "pkg")
     lock = lock_of(site, site.here / "wheels/pkg-1.0-py3-none-any.whl")
     with site.cluster.lab.enter(), serve_index(site.here / "wheels") as index:
@@ -203,7 +204,7 @@ def test_a_wheelhouse_that_is_being_filled_is_left_when_interrupted(site: Site) 
 # -- a copy
 
 
-def test_a_copy_of_the_controller_s_environment_runs_at_the_hosts_path(site: Site) -> None:
+def test_copied_environment_runs_at_the_path_on_the_hosts(site: Site) -> None:
     """It is a small one, which finds what mlxlaunch needs in the tests' own; hosts see that at the same path."""
     own = site.here / "own env"
     subprocess.run([BASE, "-m", "venv", "--without-pip", own], check=True)

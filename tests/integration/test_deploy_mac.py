@@ -10,20 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._transfer import LITTLE
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.deploy.transfer import LITTLE
 from tests.integration.cluster import Cluster
 from tests.integration.deploying import PATIENCE, TELL, Site, brought, tree, where
-from tests.lab import Lab
 from tests.lab.personality import rsync_client
 from tests.unit.environments import lock_line, make_wheel
 
+pytestmark = pytest.mark.mac
+
 APPLE_PYTHON = "/usr/bin/python3"
-
-
-@pytest.fixture
-def lab(mac_lab: Lab) -> Lab:
-    """Let the cluster be of hosts that look like Macs."""
-    return mac_lab
 
 
 def test_a_project_runs_on_macs_that_have_never_seen_it(site: Site) -> None:

@@ -20,6 +20,7 @@ HOSTS = {2: [1, 1], 3: [1, 1, 1], 4: [1, 1, 1, 1], 8: [2, 2, 2, 2]}
 PATIENCE = 100.0
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("size", HOSTS)
 def test_operations_are_right(cluster: Cluster, backend: str, size: int) -> None:

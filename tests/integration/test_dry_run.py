@@ -72,7 +72,7 @@ def test_text_has_a_block_for_each_part(cluster: Cluster) -> None:
     assert blocks[9].startswith("  <folder>  ")
 
 
-def test_document_is_what_the_api_and_a_playbook_in_check_mode_tell(cluster: Cluster) -> None:
+def test_json_plan_equals_those_of_api_and_check_mode(cluster: Cluster) -> None:
     inventory = cluster.inventory({"node1": {"mlx_slots": 2}, "node2": {}}, mlx_env={"TOKEN": SECRET})
     script = cluster.script(GIVEN)
     done = dry_run(cluster, "--json", "-i", inventory, script)
@@ -174,6 +174,7 @@ def test_this_machine_brings_nothing_to_itself(cluster: Cluster) -> None:
     assert (plan["world_size"], plan["deploy"]["project"], set(plan["unknown"])) == (2, None, {"<folder>", "<id>"})
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize(
     ("words", "text"),
     [

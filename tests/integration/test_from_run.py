@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mlxlaunch_ansible import run_job
 from tests.integration.cluster import Cluster, last_run
 
 WHO = "import os, sys; print(sys.argv[1:], os.environ.get('A'), 'first')"
@@ -39,11 +40,11 @@ def test_the_same_runs_again(cluster: Cluster, project: str) -> None:
 
 
 def test_values_that_are_not_recorded_are_asked_for(cluster: Cluster, project: str) -> None:
-    job = run(cluster, project, "--env", "A=secret")
-    assert "secret" not in (cluster.runs / job / "job.json").read_text(encoding="utf-8")
+    job = run(cluster, project, "--env", "A=hidden-value")
+    assert "hidden-value" not in (cluster.runs / job / "job.json").read_text(encoding="utf-8")
     done = cluster.mlxlaunch("--from-run", job)
     assert done.returncode == 2
-    assert done.stderr == "mlxlaunch: that run was given A by --env; values are not recorded, so give them again\n"
+    assert done.stderr == "mlxlaunch: that run was given A for its ranks; values are not recorded, so give them again by --env\n"
 
 
 def test_a_changed_project_runs_as_it_was(cluster: Cluster, project: str) -> None:
@@ -85,3 +86,18 @@ def test_an_unknown_run_is_one_line(cluster: Cluster) -> None:
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert "nosuch/job.json: No such file or directory" in done.stderr
+
+
+def test_hosts_of_a_mapping_are_reached_as_they_were(cluster: Cluster) -> None:
+    """Their names are no addresses, and the user is not the one that launches."""
+    hosts = {name: {"ansible_host": host.address, "ansible_user": "mlx"} for name, host in zip(("one", "two"), cluster.hosts, strict=False)}
+    script = cluster.script("import os; print(os.getuid(), os.environ['MLX_RANK'], os.environ['A'])")
+    with cluster.lab.enter():
+        done = run_job(cluster.mapping(hosts, mlx_env={"A": "canary"}), script)
+    assert done.returncode == 0, done.message
+    text = "".join(path.read_text(encoding="utf-8") for path in done.run_dir.rglob("*.json*"))
+    assert "canary" not in text
+    again = cluster.mlxlaunch("--from-run", done.job)
+    assert (again.returncode, "A for its ranks" in again.stderr) == (2, True)
+    again = cluster.mlxlaunch("--from-run", done.job, "--env", "A=x")
+    assert (again.returncode, sorted(again.stdout.splitlines())) == (0, ["2000 0 x", "2000 1 x"]), again.stderr

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,8 +12,10 @@ from typing import Any
 
 import pytest
 
-from tests.integration.cluster import ALL_SUM, ANSIBLE_PLAYBOOK, MLXLAUNCH, PATIENCE, Cluster, Done, right_sums, sums
+from tests.integration.cluster import ALL_SUM, ANSIBLE_PLAYBOOK, MLXLAUNCH, Cluster, Done, right_sums, sums
 from tests.lab.start import CHECKOUT
+
+pytestmark = pytest.mark.sweep
 
 THREE = ["node1", "node2", "node3"]
 PLAYBOOK = str(CHECKOUT / "playbooks/hostfile.yml")
@@ -22,14 +23,7 @@ PLAYBOOK = str(CHECKOUT / "playbooks/hostfile.yml")
 
 def run(cluster: Cluster, argv: Sequence[str | Path], *, plain_ssh: bool = False, **env: str) -> Done:
     """Run a program in the test's directory, with the checkout's ansible.cfg."""
-    return cluster.lab.run(
-        argv,
-        plain_ssh=plain_ssh,
-        env=cluster.env | {"ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"} | env,
-        cwd=cluster.here,
-        stdin=subprocess.DEVNULL,
-        timeout=PATIENCE,
-    )
+    return cluster._run(argv, plain_ssh=plain_ssh, env={"ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"} | env)
 
 
 def hostfile(cluster: Cluster, *words: str | Path, **env: str) -> Done:
@@ -154,13 +148,13 @@ def test_command_needs_no_host(cluster: Cluster) -> None:
     assert [host["ssh"] for host in json.loads(done.stdout)] == [entry(cluster, at)["ssh"] for at in range(3)]
 
 
-def test_newer_schema_has_the_inventory_s_backend_and_the_variables_meant_for_it(cluster: Cluster) -> None:
+def test_newer_schema_has_backend_and_hostfile_variables(cluster: Cluster) -> None:
     path = inventory(cluster, ["node1"], mlx_backend="jaccl", mlx_env={"TOKEN": "secret"}, mlx_hostfile_env={"K": 1})
     done = hostfile(cluster, "-i", path, "--schema", "object")
     assert json.loads(done.stdout) == {"backend": "jaccl", "envs": ["K=1"], "hosts": [entry(cluster, 0)]}
 
 
-def test_inventory_can_choose_the_schema_and_the_command_line_can_overrule_it(cluster: Cluster) -> None:
+def test_command_line_overrules_the_inventory_s_schema(cluster: Cluster) -> None:
     path = inventory(cluster, ["node1"], group="gpus", mlx_hostfile_schema="object")
     found = [hostfile(cluster, "-i", path, "--group", "gpus", *words).stdout for words in ([], ["--schema", "list"])]
     assert json.loads(found[0])["hosts"] == json.loads(found[1]) == [entry(cluster, 0)]
@@ -215,7 +209,7 @@ def test_help_teaches_the_command(cluster: Cluster) -> None:
 # -- the role
 
 
-def test_role_writes_one_file_here_and_on_every_host_and_a_second_run_changes_nothing(cluster: Cluster, root: Path) -> None:
+def test_role_writes_the_hostfile_everywhere_once(cluster: Cluster, root: Path) -> None:
     path = inventory(cluster, mlx_root=str(root))
     first = write_hostfiles(cluster, path)
     assert first.returncode == 0, first.stdout + first.stderr
@@ -234,7 +228,7 @@ def test_role_writes_one_file_here_and_on_every_host_and_a_second_run_changes_no
     assert [sorted(place.name for place in host.path(root).iterdir()) for host in cluster.hosts[:3]] == [["hostfile.json"]] * 3
 
 
-def test_a_file_that_somebody_changed_is_made_right_where_it_is_not(cluster: Cluster, root: Path) -> None:
+def test_changed_hostfile_is_written_again_only_where_it_differs(cluster: Cluster, root: Path) -> None:
     path = inventory(cluster, mlx_root=str(root))
     assert write_hostfiles(cluster, path).returncode == 0
     places = [cluster.here / "hostfile.json", *(host.path(root / "hostfile.json") for host in cluster.hosts[:3])]
@@ -252,7 +246,7 @@ def test_a_file_that_somebody_changed_is_made_right_where_it_is_not(cluster: Clu
     assert "node1" not in done.stdout.partition("PLAY RECAP")[0].partition("changed: [node1]")[0]
 
 
-def test_a_link_in_its_place_is_replaced_and_what_it_leads_to_stays(cluster: Cluster, root: Path) -> None:
+def test_link_in_its_place_is_replaced_and_its_target_stays(cluster: Cluster, root: Path) -> None:
     folder = cluster.hosts[0].path(root)
     folder.mkdir(parents=True)
     (folder / "precious").write_text("kept")
@@ -320,15 +314,22 @@ def test_where_not_all_hosts_are_macs_it_is_written_below_opt(cluster: Cluster) 
         assert [json.loads(text or "")["backend"] for text in found] == [""] * 3
 
 
-@pytest.mark.parametrize(("hosts", "folder"), [(["me"], "/Users/Shared"), (["me", "node1"], "/opt")], ids=["macs", "mixed"])
-def test_default_directory_is_that_of_macs_when_all_are(cluster: Cluster, hosts: list[str], folder: str) -> None:
-    """A Python whose system says Darwin stands in for a Mac: as a local host, and in check mode, so that nothing is made here."""
+@pytest.mark.parametrize(
+    ("hosts", "root"), [(["me"], "/Users/Shared/mlxlaunch-root"), (["me", "node1"], "/opt/mlxlaunch-root")], ids=["macs", "mixed"]
+)
+def test_default_directory_is_that_of_macs_when_all_are(cluster: Cluster, hosts: list[str], root: str) -> None:
+    """A Python that takes itself for a plain user's on Darwin stands in for a Mac.
+
+    As a local host, and in check mode, so that nothing is made here.
+    """
     python = cluster.here / "python"
     python.write_text(
         f"#!{sys.executable} -IS\n"
         "import os, sys\n"
+        "if sys.argv[1] == '-V':\n    sys.exit(print('Python 3.11.0'))\n"
         "own = os.uname()\n"
         "os.uname = lambda: os.uname_result(('Darwin', *own[1:]))\n"
+        "os.geteuid = lambda: 501\n"
         "exec(sys.argv[sys.argv.index('-c') + 1])\n"
     )
     python.chmod(0o755)
@@ -336,10 +337,10 @@ def test_default_directory_is_that_of_macs_when_all_are(cluster: Cluster, hosts:
     path = inventory(cluster, {name: own.get(name, {}) for name in hosts})
     done = write_hostfiles(cluster, path, "--check", "--diff", mlx_hostfile_path="")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert [line for line in plus(done) if line.startswith("+++")] == [f"+++ after: {folder}/mlxlaunch/hostfile.json on {', '.join(hosts)}"]
+    assert [line for line in plus(done) if line.startswith("+++")] == [f"+++ after: {root}/hostfile.json on {', '.join(hosts)}"]
 
 
-def test_a_directory_that_cannot_be_made_is_told_with_host_and_path(cluster: Cluster, root: Path) -> None:
+def test_failure_to_make_a_directory_names_host_and_path(cluster: Cluster, root: Path) -> None:
     path = inventory(cluster, mlx_root=str(root))
     blocked = cluster.hosts[1].path(root)
     blocked.write_text("in the way")
@@ -370,7 +371,7 @@ def test_check_mode_tells_what_could_not_be_written(cluster: Cluster, root: Path
     assert on_hosts(cluster, root) == [None] * 3
 
 
-def test_a_host_out_of_reach_does_not_keep_the_others_from_theirs(cluster: Cluster, root: Path) -> None:
+def test_unreachable_host_does_not_keep_the_others_from_theirs(cluster: Cluster, root: Path) -> None:
     hosts = {"node1": {}, "node2": {"ansible_port": 9}, "node3": {}}
     path = inventory(cluster, hosts, mlx_root=str(root))
     done = write_hostfiles(cluster, path)
@@ -380,7 +381,7 @@ def test_a_host_out_of_reach_does_not_keep_the_others_from_theirs(cluster: Clust
     assert on_hosts(cluster, root / "hostfile.json") == [text, None, text]
 
 
-def test_role_refuses_to_write_into_a_directory_that_is_the_inventory(cluster: Cluster, root: Path) -> None:
+def test_role_refuses_to_write_into_an_inventory_directory(cluster: Cluster, root: Path) -> None:
     folder = cluster.here / "inventory"
     folder.mkdir()
     inventory(cluster, mlx_root=str(root)).rename(folder / "hosts.yml")
@@ -411,9 +412,7 @@ def test_role_without_hosts_says_which_groups_there_are(cluster: Cluster) -> Non
 
 @pytest.mark.parametrize("schema", ["list", "object"])
 @pytest.mark.parametrize("order", [(0, 0, 1, 2), (0, 1, 0, 2)], ids=["in a row", "interleaved"])
-def test_inventory_to_hostfile_to_inventory_to_hostfile_is_the_same(
-    cluster: Cluster, root: Path, schema: str, order: tuple[int, ...]
-) -> None:
+def test_hostfile_round_trips_through_inventories(cluster: Cluster, root: Path, schema: str, order: tuple[int, ...]) -> None:
     hosts = {host.name: {"mlx_slots": order.count(at), "mlx_rdma": [None, f"en{at}"]} for at, host in enumerate(cluster.hosts[:3])}
     names = [f"node{at + 1}" for at in order]
     ranks = {} if order == (0, 0, 1, 2) else {"mlx_hostfile": [{"ssh": name, "rdma": hosts[name]["mlx_rdma"]} for name in names]}

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.cluster import wait_until
 from tests.lab import Lab, LabError
 from tests.lab.start import CHECKOUT
+from tests.support.processes import command_lines
+from tests.support.waiting import wait_until
 
 #: Seconds a scenario may take; on a quiet machine it is about 15.
 PATIENCE = 400.0
@@ -68,14 +69,10 @@ def lab_pid(ephemeral: Path) -> int:
 
 def about(ephemeral: Path) -> Sequence[str]:
     """Return the command lines of processes that have to do with a run: ssh masters, labs, keepers."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        with contextlib.suppress(OSError):
-            if entry.name.isdigit() and str(ephemeral).encode() in (line := (entry / "cmdline").read_bytes()):
-                found.append(line.replace(b"\0", b" ").decode("utf-8", "replace"))
-    return found
+    return [line for _pid, words in command_lines() if str(ephemeral) in (line := " ".join(words))]
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_scenario_passes_and_leaves_nothing(scenario: str, ephemeral: Path) -> None:
     with molecule(ephemeral, "test", "-s", scenario) as process:
@@ -95,5 +92,5 @@ def test_killed_run_leaves_no_lab(ephemeral: Path) -> None:
         assert lab_pid(ephemeral)
         process.kill()
         process.wait()
-        wait_until(lambda: not lab_pid(ephemeral), "the lab has gone", 60)
-    wait_until(lambda: not about(ephemeral), "nothing is left", 60)
+        wait_until(lambda: not lab_pid(ephemeral), "the lab has gone")
+    wait_until(lambda: not about(ephemeral), "nothing is left")

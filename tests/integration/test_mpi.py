@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._sinks import log_path
-from tests.integration.cluster import ALL_SUM, MLXLAUNCH, Cluster, Done, last_run
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.output.run_dir import log_path
+from tests.integration.cluster import ALL_SUM, MLXLAUNCH, PATIENCE, Cluster, Done, job_files, last_run
+
+pytestmark = pytest.mark.sweep
 
 FOUR, FIVE = "/usr/bin/mpirun", str(Path(sys.executable).with_name("mpirun"))
 NODES = ["node1", "node2", "node3", "node4"]
@@ -21,6 +23,8 @@ SERVICES = ("mpirun", "mpirun.openmpi", "orted", "prted", "prterun", "prte")
 
 INIT = "import mlx.core as mx, os, signal, sys, time\nworld = mx.distributed.init(backend='mpi')\n"
 READY = "print('ready', flush=True)\n"
+#: Goes on when every rank has come here, and so has printed all that stands before. Some may still be in it, and fail there.
+ALL_ARE_HERE = "mx.eval(mx.distributed.all_sum(mx.ones(1)))\n"
 
 
 @pytest.fixture(params=[FOUR, FIVE], ids=["4.1", "5.0"])
@@ -39,7 +43,8 @@ def nothing_left(cluster: Cluster) -> Iterator[None]:
         if host.is_on:
             assert [process.name for process in host.leftovers()] == [], host.name
             files = [*host.path("/tmp").glob("*"), *host.path("/dev/shm").glob("*")]
-            assert [file.name for file in files if re.match("ompi|prte|pmix|vader|sm_|mlxlaunch", file.name)] == [], host.name
+            assert [file.name for file in files if re.match("ompi|prte|pmix|vader|sm_", file.name)] == [], host.name
+            assert job_files(host) == [], host.name
 
 
 def launch(cluster: Cluster, mpirun: str, *words: str, hosts: list[str] | None = None) -> Done:
@@ -48,12 +53,12 @@ def launch(cluster: Cluster, mpirun: str, *words: str, hosts: list[str] | None =
     return cluster.mlxlaunch("-i", inventory, "--backend", "mpi", "--mpirun", mpirun, *words)
 
 
-def command(cluster: Cluster, mpirun: str, script: str) -> list[str]:
+def command(cluster: Cluster, mpirun: str, *words: str) -> list[str]:
     """Return the command line that launches a script on all hosts."""
-    return [*MLXLAUNCH, "run", "-i", str(cluster.inventory(NODES)), "--backend", "mpi", "--mpirun", mpirun, script]
+    return [*MLXLAUNCH, "run", "-i", str(cluster.inventory(NODES)), "--backend", "mpi", "--mpirun", mpirun, *words]
 
 
-def test_ranks_add_up_over_all_hosts_that_cannot_ssh_to_each_other(cluster: Cluster, mpirun: str) -> None:
+def test_ranks_add_up_without_ssh_between_the_hosts(cluster: Cluster, mpirun: str) -> None:
     refused = cluster.hosts[0].run(
         ["ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=5", cluster.hosts[1].address, "true"], capture_output=True, text=True
     )
@@ -97,9 +102,9 @@ def test_variables_arrive_and_stay_out_of_every_command_line(cluster: Cluster, m
         "listed = subprocess.run(['ps', '-eo', 'args'], capture_output=True, text=True, check=True).stdout\n"
         "print(os.environ['TOKEN'], os.environ['FROM_ARG'], 'hidden-value' in listed, os.environ.get('TMPDIR'))\n"
     )
-    done = launch(cluster, mpirun, "--env", "TOKEN=hidden-value", "--mpi-arg", "-x 'FROM_ARG=two words'", script, hosts=NODES[:2])
+    done = launch(cluster, mpirun, "--env", "TOKEN=hidden-value", "--mpi-arg", "-x 'FROM_ARG=hidden-value too'", script, hosts=NODES[:2])
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == ["hidden-value two words False None"] * 2
+    assert done.stdout.splitlines() == ["hidden-value hidden-value too False None"] * 2
 
 
 FAILURES = {
@@ -113,8 +118,7 @@ FAILURES = {
 
 @pytest.mark.parametrize(("how", "returncode"), FAILURES.values(), ids=FAILURES)
 def test_one_rank_that_fails_ends_all_and_gives_its_status(cluster: Cluster, mpirun: str, how: str, returncode: int) -> None:
-    all_are_ready = "mx.eval(mx.distributed.all_sum(mx.ones(1)))\n"
-    script = cluster.script(f"{INIT}{READY}{all_are_ready}if world.rank() == 2:\n    {how}\ntime.sleep(600)\n")
+    script = cluster.script(f"{INIT}{READY}{ALL_ARE_HERE}if world.rank() == 2:\n    {how}\ntime.sleep(600)\n")
     done = launch(cluster, mpirun, "--prefix", script)
     assert done.returncode == returncode, done.stderr
     assert "rank 2 on node3" in done.stderr
@@ -129,10 +133,16 @@ def test_caught_exit_is_none(cluster: Cluster, mpirun: str) -> None:
 
 def test_ranks_that_ignore_term_are_killed_after_the_grace(cluster: Cluster, mpirun: str) -> None:
     ignoring = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-    script = cluster.script(f"{ignoring}{INIT}if world.rank() == 1:\n    os._exit(5)\ntime.sleep(600)\n")
-    done = launch(cluster, mpirun, "--grace", "0.5", script, hosts=NODES[:3])
-    assert done.returncode == 5
-    assert "SIGKILL" in done.stderr
+    with cluster.gate(cluster.hosts[1], "gate") as gate:
+        failing = f"if world.rank() == 1:\n    open({gate.path!r}, 'rb', 0).read(1)\n    os._exit(5)\n"
+        script = cluster.script(f"{ignoring}{INIT}{READY}{failing}time.sleep(600)\n")
+        with cluster.started(command(cluster, mpirun, "--grace", "0.5", script)) as process:
+            assert process.stdout
+            assert [process.stdout.readline() for _rank in NODES] == [b"ready\n"] * 4
+            gate.open()
+            _out, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 5
+    assert b"SIGKILL" in err
 
 
 def test_interrupted_launch_leaves_nothing(cluster: Cluster, mpirun: str) -> None:
@@ -162,7 +172,7 @@ def test_mpirun_or_a_daemon_that_is_killed_ends_the_job(cluster: Cluster, mpirun
     assert "mpirun" in told
 
 
-def test_ports_that_are_to_be_found_are_none_of_mpirun_s_business(cluster: Cluster) -> None:
+def test_automatic_ports_do_not_disturb_mpirun(cluster: Cluster) -> None:
     done = launch(cluster, FIVE, "--starting-port", "auto", ALL_SUM, hosts=NODES[:2])
     assert done.returncode == 0, done.stderr
     assert sorted(done.stdout.splitlines()) == ["rank 0 of 2: 3", "rank 1 of 2: 3"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 
-from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._portrange import FIRST, LAST
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.plan.port_range import FIRST, LAST
 from tests.integration.cluster import ALL_SUM, MLXLAUNCH, PATIENCE, Cluster, last_run, right_sums, sums
 
 # Until someone connects.

@@ -15,8 +15,10 @@ from typing import Any
 import jsonschema
 import pytest
 
+from mlxlaunch_ansible import Event, run_job, start_job, sync
 from tests.integration.cluster import MLXLAUNCH, PATIENCE, Cluster, ansible_processes, events_of, last_run, read_until, run_dirs
 from tests.lab.start import CHECKOUT
+from tests.support.waiting import wait_until
 
 SCHEMA = json.loads((CHECKOUT / "docs/events.schema.json").read_text())
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
@@ -122,10 +124,21 @@ def test_a_refused_job_has_a_record_too(cluster: Cluster) -> None:
     assert [rank["returncode"] for rank in events[-1]["ranks"]] == [None, None]
 
 
+def test_events_of_dry_run_and_deploy_keep_to_the_schema(cluster: Cluster) -> None:
+    events: list[Event] = []
+    with cluster.lab.enter():
+        with start_job(["127.0.0.1"], cluster.script("", hosts=[]), dry_run=True, on_event=events.append) as job:
+            job.wait(PATIENCE)
+        sync(["127.0.0.1"], on_event=events.append)
+    assert [event.event for event in events] == ["job_planned", "deploy_finished"]
+    for event in events:
+        VALIDATOR.validate(event.to_json())
+
+
 def test_record_is_the_users_own(cluster: Cluster) -> None:
     """In the user's state directory, readable by nobody else, whatever the umask."""
     argv = ["/bin/sh", "-c", 'umask 0; exec "$@"', "sh", *MLXLAUNCH, "run", "-n", "1", cluster.script("print(1)")]
-    done = cluster.lab.run(argv, env=cluster.env, timeout=40)
+    done = cluster.lab.run(argv, env=cluster.env, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     (run_dir,) = run_dirs(cluster)
     assert run_dir.parent == Path(cluster.env["XDG_STATE_HOME"]) / "mlxlaunch/runs"
@@ -144,6 +157,33 @@ def test_log_dir_says_where_records_go(cluster: Cluster) -> None:
     (two,) = (cluster.here / "there").iterdir()
     assert_valid(events_of(two))
     assert run_dirs(cluster) == []
+
+
+def test_old_records_go_with_every_way_to_launch(cluster: Cluster) -> None:
+    script, logs = cluster.script(""), cluster.here / "logs"
+    inventory = cluster.inventory(["node1"])
+    for _each in range(4):
+        assert cluster.mlxlaunch("-i", inventory, "--log-dir", logs, script).returncode == 0
+    ways = [
+        (3, lambda: cluster.mlxlaunch("-i", inventory, "--log-dir", logs, "--keep-runs", "3", script).returncode),
+        (
+            2,
+            lambda: (
+                cluster.playbook(
+                    inventory, *(f"-emlx_{each}" for each in (f"script={script}", f"log_dir={logs}", "keep_runs=2"))
+                ).returncode
+            ),
+        ),
+        (1, lambda: run_here(cluster, inventory, script, log_dir=logs, keep_runs=1)),
+    ]
+    for keep, launch in ways:
+        assert launch() == 0
+        wait_until(lambda keep=keep: len(list(logs.iterdir())) == keep, f"the newest {keep} are left")
+
+
+def run_here(cluster: Cluster, inventory: Path, script: str, **settings: Any) -> int:
+    with cluster.lab.enter():
+        return run_job(str(inventory), script, **settings).returncode
 
 
 def test_without_xdg_state_home_records_go_to_the_home_directory(cluster: Cluster) -> None:
@@ -176,7 +216,7 @@ def left_on(cluster: Cluster) -> list[str]:
     [("print('x')", 0), ("import os; print('x' * 100_000); os.kill(os.getpid(), 9)", 137), ("", 3)],
     ids=["success", "failure", "refused"],
 )
-def test_nothing_stays_on_the_hosts_or_in_the_temporary_directory(cluster: Cluster, source: str, status: int) -> None:
+def test_nothing_stays_on_hosts_or_in_the_temporary_directory(cluster: Cluster, source: str, status: int) -> None:
     hosts = {"node1": {}, "node2": {}, "node3": {"mlx_python": "/no/python"} if status == 3 else {}}
     done = cluster.mlxlaunch("-i", cluster.inventory(hosts), cluster.script(source))
     assert done.returncode == status, done.stderr
@@ -184,7 +224,7 @@ def test_nothing_stays_on_the_hosts_or_in_the_temporary_directory(cluster: Clust
 
 
 @pytest.mark.versions
-def test_a_temporary_directory_may_have_a_name_too_long_for_sockets(cluster: Cluster) -> None:
+def test_temporary_directory_s_name_may_be_too_long_for_sockets(cluster: Cluster) -> None:
     path = cluster.here / ("x" * 100)
     path.mkdir()
     cluster.env["TMPDIR"] = str(path)
@@ -193,7 +233,7 @@ def test_a_temporary_directory_may_have_a_name_too_long_for_sockets(cluster: Clu
     assert left_on(cluster) == []
 
 
-FOREVER = "import time; print('up', flush=True); time.sleep(60)"
+FOREVER = "import time; print('up', flush=True); time.sleep(600)"
 
 
 @pytest.mark.usefixtures("temporary")

@@ -14,7 +14,10 @@ from pathlib import Path
 import pytest
 
 from mlxlaunch_ansible import Job, UsageError, run_job, start_job
-from tests.integration.cluster import MLXLAUNCH, PATIENCE, Cluster, ansible_processes, last_run, read_until, wait_until
+from tests.integration.cluster import MLXLAUNCH, PATIENCE, Cluster, ansible_processes, last_run, read_until
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.sweep
 
 MEGABYTE = 1024 * 1024
 
@@ -66,7 +69,7 @@ def test_one_rank_reads_and_the_other_has_none(cluster: Cluster, two: Path) -> N
     ("options", "given", "what"),
     [([], "x", PIPE), ([], "", NULL), ([], None, NULL), (["--stdin", "none"], "x", NULL), (["--stdin", "all"], None, PIPE)],
 )
-def test_ranks_have_a_pipe_only_when_there_is_something_or_they_are_to(
+def test_ranks_have_a_pipe_only_for_an_input_or_when_told_to(
     cluster: Cluster, two: Path, options: list[str], given: str | None, what: str
 ) -> None:
     path = cluster.here / "input"
@@ -77,7 +80,7 @@ def test_ranks_have_a_pipe_only_when_there_is_something_or_they_are_to(
     assert lines(done.stdout) == [f"0 {what}", f"1 {what}"]
 
 
-def test_variable_of_the_inventory_counts_and_the_command_line_is_stronger(cluster: Cluster) -> None:
+def test_command_line_is_stronger_than_the_inventory_variable(cluster: Cluster) -> None:
     inventory = cluster.inventory(["node1", "node2"], mlx_stdin=1)
     script = cluster.script(WHAT)
     done = cluster.mlxlaunch("-i", inventory, script, stdin=None, input="x")
@@ -125,7 +128,7 @@ def test_100_mb_arrive_whole_at_every_rank(cluster: Cluster, two: Path, flood: b
     assert lines(done.stdout) == [digest_line(0, flood), digest_line(1, flood)]
 
 
-def test_a_rank_that_does_not_read_stalls_nobody_and_fills_no_memory(cluster: Cluster, two: Path, flood: bytes) -> None:
+def test_rank_that_does_not_read_stalls_nobody_nor_fills_memory(cluster: Cluster, two: Path, flood: bytes) -> None:
     memory = "for line in open(f'/proc/{os.getppid()}/status'):\n    if 'VmHWM' in line: print('supervisor', line.split()[1], flush=True)\n"
     wait = "import os\nif os.environ['RANK'] == '0': open(os.environ['GATE'], 'rb', 0).read(1)\n"
     script = cluster.script(wait + DIGEST + memory)
@@ -192,7 +195,7 @@ def test_no_more_is_taken_from_a_pipe_than_ranks_have_room_for(cluster: Cluster,
     os.close(write)
 
 
-def test_what_is_left_on_hosts_is_nothing_also_when_a_rank_that_never_reads_is_killed(cluster: Cluster, two: Path, flood: bytes) -> None:
+def test_nothing_is_left_of_a_killed_rank_that_never_reads(cluster: Cluster, two: Path, flood: bytes) -> None:
     script = cluster.script("import os, time\nif os.environ['RANK'] == '1':\n    os.read(0, 1000); os.abort()\ntime.sleep(900)")
     with (cluster.here / "flood").open("rb") as source:
         done = cluster.mlxlaunch("-i", two, script, stdin=source)
@@ -212,7 +215,7 @@ def test_a_program_talks_with_a_rank(cluster: Cluster, two: Path) -> None:
             assert job.write(b"turn %d\n" % turn, rank=turn % 2)
             assert heard(job) == (turn % 2, b"%d:turn %d\n" % (turn % 2, turn))
             took.append(time.monotonic() - began)
-        assert sorted(took)[10] < 0.1
+        assert sorted(took)[10] < 1, "something on the way waits for a timer"
         job.close_stdin(0)
         job.close_stdin()
         result = job.wait(PATIENCE)
@@ -239,7 +242,7 @@ def test_a_program_has_none_unless_it_says_so(cluster: Cluster, two: Path) -> No
             job.write(b"x", rank=0)
 
 
-def test_a_program_that_only_writes_and_then_waits_comes_to_its_end(cluster: Cluster, two: Path, flood: bytes) -> None:
+def test_program_that_only_writes_and_waits_comes_to_its_end(cluster: Cluster, two: Path, flood: bytes) -> None:
     script = cluster.script("import os\nwhile data := os.read(0, 65536): os.write(1, data)\n")
     with cluster.lab.enter(), start_job(two, script, stdin=0) as job:
         assert job.write(flood)
@@ -251,7 +254,7 @@ def test_a_program_that_only_writes_and_then_waits_comes_to_its_end(cluster: Clu
     assert hashlib.sha256(log.read_bytes()).digest() == hashlib.sha256(flood).digest()
 
 
-def test_what_is_written_waits_for_hosts_that_are_slow_to_be_ready(cluster: Cluster, two: Path) -> None:
+def test_input_waits_for_hosts_that_are_slow_to_be_ready(cluster: Cluster, two: Path) -> None:
     cluster.hosts[1].slow(delay_ms=100)
     with cluster.lab.enter(), start_job(two, cluster.script(DIGEST), stdin="all") as job:
         job.write(b"early")

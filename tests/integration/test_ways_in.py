@@ -138,12 +138,12 @@ def test_run_job_takes_a_hostfile_by_path_and_as_data(cluster: Cluster) -> None:
 
 def test_hosts_flag_repeats_each_host(cluster: Cluster) -> None:
     names = ",".join(host.address for host in cluster.hosts[:2])
-    done = cluster.mlxlaunch("--hosts", names, "-n", "2", "-p", "40000", cluster.script(WHO))
+    done = cluster.mlxlaunch("--hosts", names, "-n", "2", "-p", "31000", cluster.script(WHO))
     assert done.returncode == 0, done.stderr
     said = told(done.stdout)
     assert hosts_of(said) == ["node1", "node1", "node2", "node2"]
     assert [who["LOCAL_RANK"] for who in said] == ["0", "1", "0", "1"]
-    assert ring_of(said) == [["198.18.0.11:40000"], ["198.18.0.11:40001"], ["198.18.0.12:40002"], ["198.18.0.12:40003"]]
+    assert ring_of(said) == [["198.18.0.11:31000"], ["198.18.0.11:31001"], ["198.18.0.12:31002"], ["198.18.0.12:31003"]]
 
 
 def test_hosts_flag_takes_names(cluster: Cluster) -> None:
@@ -179,14 +179,14 @@ def test_limit_chooses_hosts_of_a_play(cluster: Cluster) -> None:
     assert hosts_of(told("\n".join(lines))) == ["node2", "node4"]
 
 
-def test_settings_of_the_inventory_count_and_the_command_line_is_stronger(cluster: Cluster) -> None:
-    inventory = cluster.inventory(["node1", "node2"], mlx_starting_port=35000)
+def test_command_line_is_stronger_than_the_inventory(cluster: Cluster) -> None:
+    inventory = cluster.inventory(["node1", "node2"], mlx_starting_port=30500)
     script = cluster.script(WHO)
     done = cluster.mlxlaunch("-i", inventory, script)
     assert done.returncode == 0, done.stderr
-    assert ring_of(told(done.stdout)) == [["198.18.0.11:35000"], ["198.18.0.12:35001"]]
-    done = cluster.mlxlaunch("-i", inventory, "-p", "36000", script)
-    assert ring_of(told(done.stdout)) == [["198.18.0.11:36000"], ["198.18.0.12:36001"]]
+    assert ring_of(told(done.stdout)) == [["198.18.0.11:30500"], ["198.18.0.12:30501"]]
+    done = cluster.mlxlaunch("-i", inventory, "-p", "31500", script)
+    assert ring_of(told(done.stdout)) == [["198.18.0.11:31500"], ["198.18.0.12:31501"]]
 
 
 def test_a_command_runs_instead_of_a_script(cluster: Cluster) -> None:

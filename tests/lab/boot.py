@@ -67,6 +67,8 @@ def become_host(spec: LabSpec, host: HostSpec, channel: socket.socket) -> None:
     network.batch(network.address_lines(host))  # by the machine's programs: a host may have others
     os.chdir(root)
     linux.pivot_root_here()
+    if host.is_mac:
+        _start_daemons(log)
     sshd = _start_sshd(log)
     _await_listening(sshd)
     channel.sendall(b"ready\n")
@@ -186,6 +188,15 @@ def _replace(file: Path, text: str, mode: int = 0o644) -> None:
 
 
 # --- init ---
+
+
+def _start_daemons(log: int) -> None:
+    """Start the LaunchDaemons of a Mac, if it has any."""
+    if not any(Path(personality.LAUNCH_DAEMONS).glob("*.plist")):
+        return
+    actions = [(os.POSIX_SPAWN_DUP2, log, 2)]
+    launchd = os.posix_spawn(personality.LAUNCHD[0], personality.LAUNCHD, {"PATH": personality.PATH}, file_actions=actions)
+    os.waitpid(launchd, 0)
 
 
 def _start_sshd(log: int) -> int:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from .cables import read_plan
 from .host import Host
 from .keeper import find_program, kept_for
 from .lab import Lab
@@ -43,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--hosts", type=int, default=4, metavar="N", help="how many (default %(default)s)")
     up.add_argument("--disk", default="1g", metavar="SIZE", help="disk of each host (default %(default)s)")
     up.add_argument("--mac", action="store_true", help="hosts look like Macs over ssh, as far as a Linux machine can")
+    up.add_argument("--cables", default="", metavar="PLAN", help="Thunderbolt cables between Macs: ring, mesh or a file")
     up.add_argument("--for", dest="program", default="", metavar="WORDS", help="end it with the program that has started this")
     up.set_defaults(do=_up)
     shell = commands.add_parser("shell", help="a shell in the controller's network")
@@ -67,8 +69,9 @@ def _up(arguments: argparse.Namespace) -> int:
         if lacks := missing():
             raise LabError(f"missing: {', '.join(lacks)}; try: sudo apt-get install {' '.join(packages())}")
         looks = "mac" if arguments.mac else "linux"
+        cables = read_plan(arguments.cables) if arguments.cables else None
         with _kept(arguments.program.split(), arguments.dir):
-            lab = Lab.start(arguments.hosts, dir=arguments.dir, disk=arguments.disk, owned=False, personality=looks)
+            lab = Lab.start(arguments.hosts, dir=arguments.dir, disk=arguments.disk, owned=False, personality=looks, cables=cables)
     else:
         print(f"A lab is already up in {arguments.dir}.")
     _print_facts(lab, arguments.dir)

@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from . import boot, control, delay, linux, network
+from .cables import Cable, plug_lines
+from .needs import BACK_DOOR
 from .spec import HostSpec, LabSpec
 
 #: How often the size of a disk on which a host writes is measured before it cannot be made full.
@@ -32,6 +34,8 @@ _TRIES = 100
 _BOOT_PATIENCE, _END_PATIENCE = 40.0, 10.0
 #: State of a bridge port in sysfs: <linux/if_bridge.h>.
 _FORWARDING = "3"
+#: Brings the Thunderbolt ports of a Mac up.
+_CONFIGD = (f"{BACK_DOOR}/python3", "-IS", f"{BACK_DOOR}/maclab.py")
 
 
 class _Node:
@@ -52,6 +56,7 @@ class LabInit:
         self.spec = spec
         self.nodes = {host.name: _Node(host) for host in spec.hosts}
         self.stopping = False
+        self.plugged: list[Cable] = []
         # Children are put into new pid namespaces; this brings the next one back into the lab's own.
         self._pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
         self._operations: dict[str, Callable[..., Any]] = {
@@ -203,6 +208,34 @@ class LabInit:
             _expect(channel, b"ready", node, deadline)
             channel.close()
         self._await_forwarding(channels, detour=False)
+        self._plug()
+
+    def _plug(self) -> None:
+        """Plug in the Thunderbolt cables whose both hosts are on, and let these Macs bring their ports up."""
+        plan, on = self.spec.cable_plan, {name: node.pid for name, node in self.nodes.items() if node.pid}
+        if plan is None:
+            return
+        new = [cable for cable in plan.cables if cable not in self.plugged and all(host in on for host, _port in cable.ends)]
+        network.batch(line for cable in new for line in plug_lines(plan, cable, on))
+        self.plugged += new
+        ends = [(plan.interface(*end), end[0], cable.rate) for cable in new for end in cable.ends]
+        for interface, host, rate in ends:
+            if rate:
+                shape = ["tc", "qdisc", "add", "dev", interface, "root", "tbf", "rate", rate, "burst", "64kb", "latency", "20ms"]
+                _inside(on[host], "--net", "--", *shape)
+        booting = [_start_inside(pid, "--mount", "--net", "--", *_CONFIGD) for pid in on.values()]
+        if any(process.wait(_BOOT_PATIENCE) for process in booting):
+            raise OSError("a Mac cannot bring its ports up; see init.log")
+
+    def _unplug(self, node: _Node) -> None:
+        """Pull the cables of a host that is gone: the kernel does that too, but some time later."""
+        plan = self.spec.cable_plan
+        for cable in [each for each in self.plugged if node.host.name in [host for host, _port in each.ends]]:
+            assert plan
+            self.plugged.remove(cable)
+            host, port = next(end for end in cable.ends if end[0] != node.host.name)
+            if pid := self.nodes[host].pid:
+                _inside(pid, "--net", "--", "ip", "link", "del", plan.interface(host, port), check=False)
 
     def _await_forwarding(self, nodes: Iterable[_Node], *, detour: bool) -> None:
         """Wait for bridge ports: the kernel lets a new one in a while, up to a second, after its carrier."""
@@ -250,6 +283,7 @@ class LabInit:
     def _note_death(self, node: _Node) -> None:
         node.pid = None
         node.cut = False
+        self._unplug(node)
         self._remove_delay_line(node)
         # The kernel removes the cables too, but some time after the last process is gone.
         network.batch(network.unplug_lines(node.host), check=False)
@@ -258,6 +292,16 @@ class LabInit:
 def _must_be_on(node: _Node) -> None:
     if node.pid is None:
         raise ValueError(f"{node.host.name} is off")
+
+
+def _start_inside(pid: int, *words: str) -> subprocess.Popen[bytes]:
+    """Start a program in namespaces of a host."""
+    return subprocess.Popen(["nsenter", f"--target={_outer_pid(pid)}", *words], stdin=subprocess.DEVNULL, stdout=2)
+
+
+def _inside(pid: int, *words: str, check: bool = True) -> None:
+    if _start_inside(pid, *words).wait(_BOOT_PATIENCE) and check:
+        raise OSError(f"failed on a host: {' '.join(words)}")
 
 
 def _child(channel: socket.socket, work: Callable[[], object]) -> NoReturn:

@@ -59,6 +59,7 @@ class Lab:
         disk: str = "1g",
         owned: bool = True,
         personality: str | Mapping[str, str] = "linux",
+        cables: Any = None,
     ) -> Lab:
         """Start a lab and wait until every host takes connections.
 
@@ -69,6 +70,7 @@ class Lab:
             disk: size of each host's disk as mount(8) writes it; takes memory as it is used.
             owned: the lab ends with this process, however that ends; else with `stop`.
             personality: what hosts look like over ssh, `linux` or `mac`; for all, or by host name.
+            cables: Thunderbolt cables between Macs: `ring`, `mesh` or a plan, see mac/README.md.
 
         Raises:
             LabError: the machine cannot have a lab, or this one did not start.
@@ -87,9 +89,11 @@ class Lab:
             binds=all_binds([*binds, *python_prefixes(pythons)]),
             personalities=personalities,
             pythons=pythons,
+            cables=cables,
             owned=owned,
             temporary=dir is None,
         )
+        _check_cables(spec)
         try:
             return cls(spec, start_init(spec))
         except BaseException:
@@ -199,6 +203,12 @@ def _by_name(count: int, wanted: str | Mapping[str, str]) -> dict[str, str]:
         if name not in names or personality not in PERSONALITIES:
             raise LabError(f"no host is {name} with personality {personality}: {', '.join(PERSONALITIES)}; {names[0]} to {names[-1]}")
     return chosen
+
+
+def _check_cables(spec: LabSpec) -> None:
+    plan = spec.cable_plan
+    if plan and any(not host.is_mac for host in spec.hosts):
+        raise LabError("cables: all hosts have to look like Macs")
 
 
 def _pythons(personalities: Mapping[str, str]) -> dict[int, Path]:

@@ -18,8 +18,8 @@ _PROGRAMS = {
     "ssh-keygen": "openssh-client",
     "sudo": "sudo",
 }
-#: What is not the lab's but that of the tests which run on it: another mpirun than that of the environment.
-_TESTS_PROGRAMS = {"mpirun": "openmpi-bin"}
+#: Needed by no lab, but by tests which run on one: another mpirun than that of the environment, a firewall, login shells.
+_TESTS_PROGRAMS = {"mpirun": "openmpi-bin", "iptables": "iptables", "fish": "fish", "tcsh": "tcsh"}
 #: As _PROGRAMS, for hosts that look like a Mac.
 _MAC_PROGRAMS = {"zsh": "zsh", "rsync": "rsync"}
 #: Where such a host has what the lab needs and a Mac does not have in its PATH.

@@ -5,6 +5,7 @@ What is real on such a Mac and what is not is told in mac/README.md, beside the 
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -29,11 +30,14 @@ _NOT_ON_A_MAC = (
 )
 _BIN_DIRECTORIES = ("usr/bin", "usr/sbin", "bin", "sbin")
 #: The PATH sshd of macOS gives to a command, whoever runs it.
-_PATH = "/usr/bin:/bin:/usr/sbin:/sbin"
-_SSHD_CONFIG = f"SetEnv PATH={_PATH}\n"
+PATH = "/usr/bin:/bin:/usr/sbin:/sbin"
+_SSHD_CONFIG = f"SetEnv PATH={PATH}\n"
+#: Loads and starts the services in a directory.
+LAUNCHD = (f"{BACK_DOOR}/python3", "-IS", f"{BACK_DOOR}/launchd.py")
+LAUNCH_DAEMONS = "/Library/LaunchDaemons"
 _LOGIN_PROFILES = {
     # What path_helper(8) makes of /etc/paths, and what Homebrew's installer asks a user to add: for login shells only.
-    "etc/zsh/zprofile": f"PATH=/usr/local/bin:/System/Cryptexes/App/usr/bin:{_PATH}\n",
+    "etc/zsh/zprofile": f"PATH=/usr/local/bin:/System/Cryptexes/App/usr/bin:{PATH}\n",
     "root/.zprofile": "export PATH=/opt/homebrew/bin:/opt/homebrew/sbin:$PATH\n",
     f"home/{USER}/.zprofile": "export PATH=/opt/homebrew/bin:/opt/homebrew/sbin:$PATH\n",
 }
@@ -114,21 +118,29 @@ def make_mac(spec: LabSpec, host: HostSpec, root: Path) -> None:
     """Give the tree of a host with a blank disk what a Mac has, and take what it does not have."""
     _keep_behind_the_door(root)
     _remove_linux_programs(root, spec.pythons.values())
-    _copy_programs(root)
+    _copy_programs(root, _MAC / "tree")
     _write_recordings(root / BACK_DOOR.relative_to("/") / "recordings", _names(spec, host))
+    if plan := spec.cable_plan:
+        _copy_programs(root, _MAC / "cabled")
+        facts = plan.of_host(host.name, [each.name for each in spec.hosts])
+        (root / BACK_DOOR.relative_to("/") / "recordings/cables.json").write_text(json.dumps(facts))
     _link_pythons(root, spec.pythons)
     _write_profiles(root)
     shared = root / "Users/Shared"
     shared.mkdir(parents=True, exist_ok=True)
     shared.chmod(0o1777)
+    for name in (LAUNCH_DAEMONS, "/Library/Preferences"):
+        (root / name.lstrip("/")).mkdir(parents=True, exist_ok=True)
 
 
 def _keep_behind_the_door(root: Path) -> None:
     """Copy what the lab itself still needs once a Mac's program, or none, stands in its place."""
     door = root / BACK_DOOR.relative_to("/")
     door.mkdir(parents=True, exist_ok=True)
-    for name in ("rsync", "timeout"):
-        shutil.copy2(root / "usr/bin" / name, door / name)
+    for name in ("rsync", "timeout", "ip"):
+        source = program(name)
+        assert source
+        shutil.copy2(root / Path(source).relative_to("/"), door / name)
 
 
 def _remove_linux_programs(root: Path, keep: Iterable[Path]) -> None:
@@ -139,14 +151,16 @@ def _remove_linux_programs(root: Path, keep: Iterable[Path]) -> None:
                 path.unlink(missing_ok=True)
 
 
-def _copy_programs(root: Path) -> None:
-    tree = _MAC / "tree"
-    for source in (path for path in tree.rglob("*") if path.is_file()):
+def _copy_programs(root: Path, tree: Path) -> None:
+    for source in (path for path in tree.rglob("*") if path.is_file() and "__pycache__" not in path.parts):
         target = root / source.relative_to(tree)
-        target.unlink(missing_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        for directory in _BIN_DIRECTORIES:  # Linux may have its own elsewhere, and earlier on the PATH
+            (root / directory / source.name).unlink(missing_ok=True)
         shutil.copyfile(source, target)
         target.chmod(0o755)
-    (root / "usr/bin/openrsync").symlink_to("rsync")
+    if not (root / "usr/bin/openrsync").is_symlink():
+        (root / "usr/bin/openrsync").symlink_to("rsync")
 
 
 def _names(spec: LabSpec, host: HostSpec) -> dict[str, str]:
@@ -170,8 +184,9 @@ def _link_pythons(root: Path, pythons: dict[int, Path]) -> None:
     tools, homebrew = root / "Library/Developer/CommandLineTools/usr/bin", root / "opt/homebrew/bin"
     for directory in (tools, homebrew):
         directory.mkdir(parents=True, exist_ok=True)
-    for name in ("python3", "python3.9"):
-        (tools / name).symlink_to(pythons[_APPLE])
+    # The programs of the lab's Macs have theirs behind the door: somebody may take the command line tools away.
+    for link in (tools / "python3", tools / "python3.9", root / LAUNCHD[0].lstrip("/")):
+        link.symlink_to(pythons[_APPLE])
     for minor in sorted(pythons.keys() - {_APPLE}):
         (homebrew / f"python3.{minor}").symlink_to(pythons[minor])
 

@@ -1,4 +1,6 @@
-"""pytest fixtures: `lab` and `mac_lab` (4 hosts shared by a session's tests) and `make_lab` (special ones).
+"""pytest fixtures: `lab` (4 hosts shared by a session's tests; like Macs where the marker `mac` says so) and `make_lab`.
+
+`mark.mac(cables="ring")` gives Macs with these Thunderbolt cables.
 
 Load it with `pytest_plugins = ["tests.lab.pytest_plugin"]`. Tests that use a lab get the marker `lab`. Where
 there can be no lab they are skipped with the reason; with MLXLAUNCH_LAB=required in the environment they
@@ -21,15 +23,16 @@ from .needs import LabError, NoMacError
 
 #: Hosts of the shared lab.
 SHARED_HOSTS = 4
-#: Seconds what a test has ended may take to be gone from the hosts.
-_QUIET_PATIENCE = 1.0
+#: Seconds that the processes a test has ended may take to be gone from the hosts.
+_QUIET_PATIENCE = 15.0
 
-_FIXTURES = {"lab", "mac_lab", "make_lab"}
+_FIXTURES = {"lab", "make_lab"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker."""
+    """Register the markers."""
     config.addinivalue_line("markers", "lab: runs on real hosts made of Linux namespaces; needs root")
+    config.addinivalue_line("markers", "mac: the hosts of its lab look like Macs over ssh")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -49,25 +52,18 @@ def _shared_labs() -> Iterator[dict[str, Lab]]:
 
 
 @pytest.fixture
-def lab(_shared_labs: dict[str, Lab]) -> Iterator[Lab]:
+def lab(request: pytest.FixtureRequest, _shared_labs: dict[str, Lab]) -> Iterator[Lab]:
     """Give the shared lab of 4 hosts without any fault; fail a test which leaves something running there."""
-    yield from _share(_shared_labs, "linux")
-
-
-@pytest.fixture
-def mac_lab(_shared_labs: dict[str, Lab]) -> Iterator[Lab]:
-    """Give the same as `lab`, of hosts that look like Macs over ssh."""
-    yield from _share(_shared_labs, "mac")
-
-
-def _share(labs: dict[str, Lab], personality: str) -> Iterator[Lab]:
-    if personality not in labs:
-        labs[personality] = start_or_skip(SHARED_HOSTS, personality=personality)
-    shared = labs[personality]
+    marker = request.node.get_closest_marker("mac")
+    personality, cables = ("mac", marker.kwargs.get("cables", "")) if marker else ("linux", "")
+    kind = f"{personality} {cables}"
+    if kind not in _shared_labs:
+        _shared_labs[kind] = start_or_skip(SHARED_HOSTS, personality=personality, cables=cables)
+    shared = _shared_labs[kind]
     try:
         shared.restore()
     except LabError:  # it is beyond repair; the next test gets another
-        labs.pop(personality).stop()
+        _shared_labs.pop(kind).stop()
         raise
     yield shared
     if left := await_quiet(shared):

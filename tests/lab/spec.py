@@ -6,6 +6,9 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+from .cables import CablePlan
 
 #: Addresses of the two networks, from the range reserved for benchmarks between hosts (RFC 2544).
 NETWORKS = ("198.18.0", "198.18.1")
@@ -23,6 +26,8 @@ class HostSpec:
 
     index: int
     personality: str = "linux"
+    #: a Mac whose Thunderbolt ports have cables to other hosts
+    cabled: bool = False
 
     @property
     def name(self) -> str:
@@ -36,8 +41,10 @@ class HostSpec:
 
     @property
     def interfaces(self) -> tuple[str, ...]:
-        """Its interface on each network; a Mac's are Ethernet and the first Thunderbolt port."""
-        return ("en0", "en2") if self.is_mac else ("eth0", "eth1")
+        """Its interface on each network; a Mac's are Ethernet and, without cables, the first Thunderbolt port."""
+        if not self.is_mac:
+            return ("eth0", "eth1")
+        return ("en0", "en20") if self.cabled else ("en0", "en2")
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -67,6 +74,8 @@ class LabSpec:
     personalities: Mapping[str, str] = dataclasses.field(default_factory=dict)
     #: the machine's Pythons for hosts that look like a Mac, by minor version
     pythons: dict[int, Path] = dataclasses.field(default_factory=dict)
+    #: a plan of Thunderbolt cables, see cables.py; none when it is empty
+    cables: Any = None
     #: ends when standard input closes; else when told to
     owned: bool = True
     #: the directory goes with the lab
@@ -76,7 +85,15 @@ class LabSpec:
     def hosts(self) -> tuple[HostSpec, ...]:
         """The hosts, node1 first."""
         plain = [HostSpec(index) for index in range(1, self.count + 1)]
-        return tuple(HostSpec(host.index, self.personalities.get(host.name, "linux")) for host in plain)
+        return tuple(self._host(host.index, self.personalities.get(host.name, "linux")) for host in plain)
+
+    def _host(self, index: int, personality: str) -> HostSpec:
+        return HostSpec(index, personality, cabled=bool(self.cables) and personality == "mac")
+
+    @property
+    def cable_plan(self) -> CablePlan | None:
+        """The cables between its Macs, or None."""
+        return CablePlan.of(self.cables, [host.name for host in self.hosts]) if self.cables else None
 
     @property
     def key(self) -> Path:

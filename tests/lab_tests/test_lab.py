@@ -19,22 +19,21 @@ from tests.lab import Host, Lab, LabError, delay, missing, packages, spec
 from tests.lab import lab as lab_module
 from tests.lab.pytest_plugin import start_or_skip
 from tests.lab.start import CHECKOUT
+from tests.support.processes import is_gone
+from tests.support.waiting import wait_until
 
 MakeLab = Callable[..., Lab]
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 5) -> None:
-    """Poll until the condition holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true"
-        time.sleep(0.01)
-
-
-def answers(lab: Lab, host: Host) -> bool:
-    """Whether ssh gets through within a second."""
-    done = lab.run(["ssh", "-F", lab.ssh_config, "-o", "ConnectTimeout=1", host.name, "true"])
+def answers(lab: Lab, host: Host, seconds: int = 30) -> bool:
+    """Whether ssh gets through in that time."""
+    done = lab.run(["ssh", "-F", lab.ssh_config, "-o", f"ConnectTimeout={seconds}", host.name, "true"])
     return done.returncode == 0
+
+
+def assert_silent(lab: Lab, host: Host) -> None:
+    """Hold a host to not answering; one that is well does so in a fraction of a second."""
+    assert not answers(lab, host, 1)
 
 
 @contextlib.contextmanager
@@ -56,23 +55,20 @@ def running(host: Host, *words: str) -> bool:
     return words in [process.args for process in host.processes()]
 
 
-def comes_up(host: Host, *words: str) -> bool:
-    """Whether such a process runs on the host, now or soon: a shell on its way to exec needs a moment on a busy machine."""
-    deadline = time.monotonic() + 10
-    while not (found := running(host, *words)) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return found
+def await_running(host: Host, *words: str) -> None:
+    """Wait until such a process runs on the host: a shell on its way to exec needs a moment on a busy machine."""
+    wait_until(lambda: running(host, *words), f"{words} runs on {host.name}")
 
 
 def round_trip_ms(lab: Lab, host: Host) -> float:
-    """Median time of a TCP connection's start, which takes one round trip."""
+    """Shortest time of five starts of a TCP connection, each of which takes one round trip: the others had to wait for a processor."""
     times = []
     with lab.enter():
         for _ in range(5):
             begun = time.monotonic()
-            socket.create_connection((host.address, 22), timeout=5).close()
+            socket.create_connection((host.address, 22), timeout=30).close()
             times.append(1000 * (time.monotonic() - begun))
-    return sorted(times)[2]
+    return min(times)
 
 
 # --- hosts are separate machines ---
@@ -100,7 +96,7 @@ def test_ssh_checks_host_keys_strictly(lab: Lab) -> None:
 def test_hosts_do_not_see_each_others_processes(lab: Lab) -> None:
     one, two = lab.hosts[:2]
     with open_session(lab, one, "exec sleep 4711"):
-        assert comes_up(one, "sleep", "4711")
+        await_running(one, "sleep", "4711")
         assert not running(two, "sleep", "4711")
         assert "4711" not in two.run(["ps", "ax"]).stdout
     one.kill_all()
@@ -151,7 +147,7 @@ def test_hosts_see_more_paths_on_request(make_lab: MakeLab, tmp_path: Path) -> N
 
 def test_hosts_reach_each_other_on_both_networks_and_by_name(lab: Lab) -> None:
     one, two = lab.hosts[:2]
-    script = "import socket, sys; print(socket.create_connection((sys.argv[1], 22), 5).recv(4))"
+    script = "import socket, sys; print(socket.create_connection((sys.argv[1], 22), 30).recv(4))"
     for address in (two.address, two.address2, two.name):
         assert one.run([sys.executable, "-c", script, address]).stdout == "b'SSH-'\n"
 
@@ -177,14 +173,14 @@ def test_run_on_a_host_is_bounded_and_leaves_nothing(lab: Lab) -> None:
     begun = time.monotonic()
     with pytest.raises(subprocess.TimeoutExpired):
         host.run(["sleep", "60"], timeout=0.2)
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 30
     assert not running(host, "sleep", "60")
 
 
 def test_processes_tell_arguments_parent_and_directory(lab: Lab) -> None:
     host = lab.hosts[0]
     with open_session(lab, host, "cd /srv && sleep 815; true"):
-        wait_until(lambda: running(host, "sleep", "815"))
+        await_running(host, "sleep", "815")
         processes = {process.pid: process for process in host.processes()}
         sleep = next(process for process in processes.values() if process.args == ("sleep", "815"))
         assert sleep.cwd == "/srv"
@@ -193,7 +189,7 @@ def test_processes_tell_arguments_parent_and_directory(lab: Lab) -> None:
         assert "sleep 815" in processes[sleep.ppid].args[-1]
         assert processes[processes[sleep.ppid].ppid].is_ssh
         host.kill(sleep.pid)
-        wait_until(lambda: not running(host, "sleep", "815"))
+        wait_until(lambda: not running(host, "sleep", "815"), "it has ended")
 
 
 def test_sftp_and_rsync_work(lab: Lab, tmp_path: Path) -> None:
@@ -227,7 +223,7 @@ def test_plain_ssh_works_for_programs_which_insist(lab: Lab) -> None:
 def test_a_thread_enters_the_network_and_comes_back(lab: Lab) -> None:
     before = Path("/proc/thread-self/ns/net").readlink()
     with lab.enter():
-        with socket.create_connection((lab.hosts[0].address, 22), timeout=5) as connection:
+        with socket.create_connection((lab.hosts[0].address, 22), timeout=30) as connection:
             assert connection.getpeername()[0] == "198.18.0.11"
         assert Path("/proc/thread-self/ns/net").readlink() != before
     assert Path("/proc/thread-self/ns/net").readlink() == before
@@ -247,45 +243,42 @@ def test_sshd_logs_can_be_read(lab: Lab) -> None:
 
 def test_cut_is_silent_and_heal_brings_connections_back(lab: Lab) -> None:
     host = lab.hosts[0]
-    with open_session(lab, host, "read -t 20 line; echo got $line") as ssh:
+    with open_session(lab, host, "read -t 100 line; echo got $line") as ssh:
         host.cut()
-        assert not answers(lab, host)
+        assert_silent(lab, host)
         assert answers(lab, lab.hosts[1])
         assert host.run(["cat", "/sys/class/net/eth0/carrier"]).stdout == "1\n"
         assert ssh.poll() is None
         host.heal()
-        wait_until(lambda: answers(lab, host))
-        assert ssh.communicate("through\n", timeout=15)[0] == "got through\n"
+        wait_until(lambda: answers(lab, host, 1), "it answers again")
+        assert ssh.communicate("through\n", timeout=60)[0] == "got through\n"
 
 
 def test_kill_ssh_ends_sessions_but_not_their_programs_nor_sshd(lab: Lab) -> None:
     host = lab.hosts[0]
     with open_session(lab, host, "exec sleep 42") as ssh:
         host.kill_ssh()
-        assert ssh.wait(timeout=5) == 255
-        assert comes_up(host, "sleep", "42")
+        assert ssh.wait(timeout=60) == 255
+        await_running(host, "sleep", "42")
         assert answers(lab, host)
     host.kill_all()
     assert not host.leftovers()
 
 
-def test_power_off_is_silent_and_power_on_boots_with_the_same_disk(lab: Lab) -> None:
+def test_power_off_is_silent_and_power_on_keeps_the_disk(lab: Lab) -> None:
     host = lab.hosts[0]
     with open_session(lab, host, "exec sleep 43") as ssh:
         host.path("/srv/stays").write_text("x")
         host.path("/tmp/goes").write_text("x")
         host.power_off()
         assert not host.is_on
-        assert not answers(lab, host)
+        assert_silent(lab, host)
         assert ssh.poll() is None, "a host without power says no good-bye"
         with pytest.raises(LabError, match="node1 is off"):
             host.processes()
         host.power_on()
         assert answers(lab, host)
-    deadline = time.monotonic() + 10
-    while host.processes() and time.monotonic() < deadline:  # the session that has answered is on its way out
-        time.sleep(0.01)
-    assert host.processes() == []
+    wait_until(lambda: not host.processes(), "the session that has answered is gone")
     assert host.path("/srv/stays").read_text() == "x"
     assert not host.path("/tmp/goes").exists()
 
@@ -293,7 +286,7 @@ def test_power_off_is_silent_and_power_on_boots_with_the_same_disk(lab: Lab) -> 
 def test_host_which_ends_by_itself_can_be_powered_on(lab: Lab) -> None:
     host = lab.hosts[0]
     os.kill(host.pid, 9)
-    wait_until(lambda: not host.is_on)
+    wait_until(lambda: not host.is_on, "the host is off")
     host.power_on()
     assert answers(lab, host)
 
@@ -310,12 +303,11 @@ def test_reinstall_blanks_the_disk(lab: Lab) -> None:
 
 def test_slow_delays_both_directions(lab: Lab) -> None:
     host, other = lab.hosts[:2]
-    assert round_trip_ms(lab, host) < 20
-    host.slow(delay_ms=50)
-    assert 100 <= round_trip_ms(lab, host) < 150
-    assert round_trip_ms(lab, other) < 20
+    host.slow(delay_ms=150)
+    assert 300 <= round_trip_ms(lab, host) < 600
+    assert round_trip_ms(lab, other) < 150
     host.slow()
-    assert round_trip_ms(lab, host) < 20
+    assert round_trip_ms(lab, host) < 150
 
 
 def test_slow_limits_the_rate_and_keeps_data_intact(lab: Lab) -> None:
@@ -326,16 +318,16 @@ def test_slow_limits_the_rate_and_keeps_data_intact(lab: Lab) -> None:
     done = lab.ssh("node1", "seq 150000")
     took = time.monotonic() - begun
     assert done.stdout == "".join(f"{number}\n" for number in range(1, 150001))
-    assert len(done.stdout) * 8 / 8e6 < took < 5
+    assert len(done.stdout) * 8 / 8e6 < took < 60
 
 
 def test_slow_and_cut_go_together(lab: Lab) -> None:
     host = lab.hosts[0]
     host.cut()
     host.slow(delay_ms=5)
-    assert not answers(lab, host)
+    assert_silent(lab, host)
     host.heal()
-    wait_until(lambda: answers(lab, host))
+    wait_until(lambda: answers(lab, host, 1), "it answers again")
     assert round_trip_ms(lab, host) >= 10
 
 
@@ -365,10 +357,10 @@ def test_clock_is_off_for_what_ssh_starts(lab: Lab, offset: int) -> None:
     command = f"{sys.executable} -c 'import time; print(time.time(), time.monotonic())'"
     for user in ("root", "mlx"):
         wall, monotonic = map(float, lab.ssh(f"{user}@node1", command).stdout.split())
-        assert abs(wall - time.time() - offset) < 5
-        assert abs(monotonic - time.monotonic()) < 5
+        assert abs(wall - time.time() - offset) < 600
+        assert abs(monotonic - time.monotonic()) < 600
     host.set_clock(0)
-    assert abs(int(lab.ssh(host, "date +%s").stdout) - time.time()) < 5
+    assert abs(int(lab.ssh(host, "date +%s").stdout) - time.time()) < 600
 
 
 def test_restore_undoes_everything(lab: Lab) -> None:
@@ -384,9 +376,9 @@ def test_restore_undoes_everything(lab: Lab) -> None:
         lab.restore()
     assert all(answers(lab, host) for host in lab.hosts)
     assert lab.leftovers() == {}
-    assert max(round_trip_ms(lab, host) for host in lab.hosts) < 50
+    assert max(round_trip_ms(lab, host) for host in lab.hosts) < 300
     two.run(["bash", "-c", "head -c 100000 /dev/zero > /opt/big"], check=True)
-    assert abs(int(lab.ssh(one, "date +%s").stdout) - time.time()) < 5
+    assert abs(int(lab.ssh(one, "date +%s").stdout) - time.time()) < 600
 
 
 def test_one_host_can_be_restored(lab: Lab) -> None:
@@ -395,7 +387,7 @@ def test_one_host_can_be_restored(lab: Lab) -> None:
     two.cut()
     one.restore()
     assert answers(lab, one)
-    assert not answers(lab, two)
+    assert_silent(lab, two)
 
 
 def test_a_fault_on_a_host_which_is_off_says_so(lab: Lab) -> None:
@@ -449,26 +441,19 @@ def test_nothing_is_left_when_the_owner_is_killed(lab: Lab) -> None:
         assert len(pids) == 3
         assert all(Path("/proc", pid).exists() for pid in pids)
         owner.kill()
-    wait_until(lambda: not any(_lives(int(pid)) for pid in pids))
-    wait_until(lambda: not Path(directory).exists())
-
-
-def _lives(pid: int) -> bool:
-    with contextlib.suppress(OSError):
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        return state != "Z"  # a machine whose PID 1 does not reap is not the lab's fault
-    return False
+    wait_until(lambda: all(is_gone(int(pid)) for pid in pids), "its processes are gone")
+    wait_until(lambda: not Path(directory).exists(), "its directory is gone")
 
 
 def test_stop_takes_processes_in_its_network_and_its_directory(make_lab: MakeLab) -> None:
     lab = make_lab(1)
     sleep = lab.popen(["sleep", "60"])
     network = Path(f"/proc/{lab.pid}/ns/net").readlink()
-    wait_until(lambda: Path(f"/proc/{sleep.pid}/ns/net").readlink() == network)
+    wait_until(lambda: Path(f"/proc/{sleep.pid}/ns/net").readlink() == network, "it is in the lab's network")
     pids = [lab.pid, lab.hosts[0].pid]
     lab.stop()
-    assert sleep.wait(timeout=5) == -9
-    assert not any(_lives(pid) for pid in pids)
+    assert sleep.wait(timeout=60) == -9
+    assert all(is_gone(pid) for pid in pids)
     assert not lab.dir.exists()
 
 
@@ -484,7 +469,7 @@ def test_a_foreign_directory_is_refused(lab: Lab, tmp_path: Path) -> None:
     assert (tmp_path / "thesis").exists()
 
 
-@pytest.mark.parametrize(("count", "seconds"), [(4, 2.0), (32, 8.0)])
+@pytest.mark.parametrize(("count", "seconds"), [(4, 15.0), (32, 60.0)])
 def test_starting_is_quick(make_lab: MakeLab, count: int, seconds: float) -> None:
     begun = time.monotonic()
     made = make_lab(count)
@@ -505,7 +490,7 @@ def test_a_lab_which_cannot_start_says_why(lab: Lab, monkeypatch: pytest.MonkeyP
 
 def _cli(*words: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "tests.lab", *words]
-    return subprocess.run(command, check=False, cwd=CHECKOUT, text=True, capture_output=True, timeout=60)
+    return subprocess.run(command, check=False, cwd=CHECKOUT, text=True, capture_output=True, timeout=120)
 
 
 def test_a_lab_for_people_comes_works_from_outside_and_goes(lab: Lab, tmp_path: Path) -> None:
@@ -520,13 +505,13 @@ def test_a_lab_for_people_comes_works_from_outside_and_goes(lab: Lab, tmp_path: 
         assert "2 hosts" in again.stdout
         assert re.search(r"node2 +198\.18\.0\.12 +198\.18\.1\.12 +on", _cli("status", "--dir", place).stdout)
         ssh = ["ssh", "-F", str(place / "ssh_config"), "node2", "hostname"]
-        assert subprocess.run(ssh, check=False, text=True, capture_output=True, timeout=20).stdout == "node2\n"
+        assert subprocess.run(ssh, check=False, text=True, capture_output=True, timeout=60).stdout == "node2\n"
         pid = Lab.attach(place).pid
     finally:
         down = _cli("down", "--dir", place)
     assert down.returncode == 0
     assert "is down" in down.stdout
-    assert not _lives(pid)
+    assert is_gone(pid)
     assert not place.exists()
     again = _cli("down", "--dir", place)
     assert again.returncode == 0

@@ -17,16 +17,12 @@ from tests.lab import lab as lab_module
 from tests.lab.personality import find_pythons, mac_lacks
 from tests.lab.pytest_plugin import start_or_skip
 
+pytestmark = pytest.mark.mac
+
 MakeLab = Callable[..., Lab]
 Done = subprocess.CompletedProcess[str]
 
 USERS = ("root", "mlx")
-
-
-@pytest.fixture
-def lab(mac_lab: Lab) -> Lab:
-    """Give the shared lab whose hosts look like Macs."""
-    return mac_lab
 
 
 @pytest.fixture
@@ -132,7 +128,7 @@ def test_sysctl_goes_on_after_an_unknown_name(lab: Lab) -> None:
     assert done.stderr == "sysctl: unknown oid 'hw.nonsense'\nsysctl: unknown oid 'hw.memsiz'\n"
 
 
-def test_ifconfig_shows_the_real_addresses_in_the_format_of_macos(lab: Lab, host: Host) -> None:
+def test_ifconfig_shows_real_addresses_in_the_format_of_macos(lab: Lab, host: Host) -> None:
     text = told(lab, "ifconfig -a")
     assert text == told(lab, "/sbin/ifconfig")
     assert "\tinet 198.18.0.12 netmask 0xffffff00 broadcast 198.18.0.255\n" in told(lab, "ifconfig en0")
@@ -155,7 +151,7 @@ def test_ipconfig_gives_the_address_or_fails(lab: Lab) -> None:
     assert "usage" in refused(lab, "ipconfig nonsense")
 
 
-def test_networksetup_lists_ports_with_the_real_hardware_addresses(lab: Lab) -> None:
+def test_networksetup_lists_ports_with_real_hardware_addresses(lab: Lab) -> None:
     text = told(lab, "networksetup -listallhardwareports")
     assert "\nHardware Port: Ethernet\nDevice: en0\nEthernet Address: 02:00:c6:12:00:0c\n" in text
     assert "\nHardware Port: Thunderbolt 1\nDevice: en2\nEthernet Address: 02:00:c6:12:01:0c\n" in text
@@ -241,7 +237,7 @@ def test_a_mac_stays_one_after_power_off_and_reinstallation(make_lab: MakeLab) -
 def test_starting_macs_is_about_as_quick(make_lab: MakeLab) -> None:
     begun = time.monotonic()
     lab = make_lab(4, personality="mac")
-    assert time.monotonic() - begun < 2.3  # 2.0 for Linux machines: test_lab.py
+    assert time.monotonic() - begun < 15  # as for Linux machines: test_lab.py
     assert lab.ssh("node4", "uname").stdout == "Darwin\n"
 
 
@@ -277,7 +273,7 @@ def test_wrong_personalities_are_refused(lab: Lab) -> None:
         Lab.start(1, personality={"node2": "mac"})
 
 
-def test_without_a_python_3_9_the_reason_is_told_and_tests_are_skipped(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_python_3_9_tests_are_skipped_with_the_reason(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lab_module, "find_pythons", dict)
     with pytest.raises(NoMacError, match=r"missing: Python 3\.9.*MLXLAUNCH_PY39"):
         Lab.start(1, personality="mac")

@@ -10,15 +10,11 @@ import pytest
 from tests.lab import Host, Lab, personality
 from tests.lab.personality import rsync_client
 
+pytestmark = pytest.mark.mac
+
 Done = subprocess.CompletedProcess[str]
 
 WRAPPER = Path(personality.__file__).parent / "mac/tree/usr/bin/rsync"
-
-
-@pytest.fixture
-def lab(mac_lab: Lab) -> Lab:
-    """Give the shared lab whose hosts look like Macs."""
-    return mac_lab
 
 
 @pytest.fixture
@@ -137,7 +133,7 @@ def test_an_option_needs_its_value() -> None:
 
 def run_wrapper(*words: str | Path) -> Done:
     """Run the wrapper here, as a client of this machine."""
-    return subprocess.run([WRAPPER, *words], text=True, capture_output=True, check=False, timeout=20)
+    return subprocess.run([WRAPPER, *words], text=True, capture_output=True, check=False, timeout=60)
 
 
 def passed(place: Path, *words: str) -> list[str]:
@@ -148,5 +144,5 @@ def passed(place: Path, *words: str) -> list[str]:
     source = WRAPPER.read_text()
     assert "real=/usr/libexec/mlxlab/rsync\n" in source
     wrapper.write_text(source.replace("real=/usr/libexec/mlxlab/rsync\n", f"real={real}\n"))
-    done = subprocess.run(["sh", wrapper, *words], text=True, capture_output=True, check=True, timeout=20)
+    done = subprocess.run(["sh", wrapper, *words], text=True, capture_output=True, check=True, timeout=60)
     return done.stdout.splitlines()

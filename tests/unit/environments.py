@@ -8,7 +8,7 @@ import subprocess
 import threading
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -75,13 +75,26 @@ def link(wheel: Path) -> str:
 
 
 class Index:
-    """A package index; `hang` makes it take a request for a wheel and never answer."""
+    """A package index; `hang` makes it take a request for a wheel and never answer.
+
+    `command_lines` are those of all processes at the time of its requests, as any user can read them.
+    """
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.hang = False
+        self.command_lines = ""
         self.asked = threading.Event()
         self.over = threading.Event()
+
+
+def command_lines() -> str:
+    """Return the command lines of all processes."""
+    found = ""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has ended
+            found += path.read_text(errors="replace").replace("\0", " ") + "\n"
+    return found
 
 
 @contextmanager
@@ -91,6 +104,7 @@ def serve_index(wheels: Path, address: str = "127.0.0.1") -> Iterator[Index]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            index.command_lines += command_lines()
             kind, _slash, name = self.path.strip("/").partition("/")
             if kind == "simple":
                 links = "".join(map(link, wheels.glob(f"{name.replace('-', '_')}-*.whl")))

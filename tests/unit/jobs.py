@@ -6,15 +6,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ansible_collections.mlxlaunch.cluster.plugins.module_utils import _wire as wire
-from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._backends import listeners
-from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._policy import Action, Cause, Close, Limits, Policy, Recover, Report, Tell
-from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils._ranktable import RankTable, build_rank_table
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils.lead.outcome import Cause
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils.lead.policy import Action, Close, Emit, Limits, Policy, Recover, Send
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils.lead.rank_table import RankTable
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared import wire
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.backends.backends import listeners
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.job.rank_table import build_rank_table
 
 LIMITS = Limits(grace=10, lease=30, connect=30, timeout=0, recover=10)
 KINDS = {wire.GO: "go", wire.STOP: "stop", wire.KILL: "kill", wire.PING: "ping", wire.BYE: "bye"}
 
-# What happens to a policy at a time.
+# Something that happens to a policy at a time.
 Event = Callable[[Policy, float], None]
 
 
@@ -26,7 +28,7 @@ def ranks_on(*hosts: str, backend: str = "ring") -> RankTable:
 
 def job(*hosts: str, declared: Sequence[str] = (), **limits: float) -> Policy:
     """Return the policy of a job that begins at 0, with one rank per name."""
-    return Policy(ranks_on(*(hosts or ("a", "b"))), replace(LIMITS, **limits), 0.0, declared)
+    return Policy(ranks_on(*(hosts or ("a", "b"))), replace(LIMITS, **limits), 0.0, declared=declared)
 
 
 def ready(host: str, **facts: Any) -> Event:
@@ -71,7 +73,7 @@ def tick() -> Event:
 
 
 def replay(policy: Policy, *history: tuple[float, Event]) -> list[Action]:
-    """Let a history happen; return what the policy wants done about the last event only."""
+    """Let a history happen; return the actions after the last event only."""
     for now, event in history:
         policy.take()
         event(policy, now)
@@ -79,17 +81,17 @@ def replay(policy: Policy, *history: tuple[float, Event]) -> list[Action]:
 
 
 def replay_all(policy: Policy, *history: tuple[float, Event]) -> list[Action]:
-    """Let a history happen; return all that the policy wants done about it."""
+    """Let a history happen; return all actions."""
     for now, event in history:
         event(policy, now)
     return policy.take()
 
 
 def orders(actions: Iterable[Action]) -> list[str]:
-    """Return what is done to hosts, such as "go a" or "close b"; reports left out."""
+    """Return the actions on hosts, such as "go a" or "close b", without events."""
     names: list[str] = []
     for action in actions:
-        if isinstance(action, Tell):
+        if isinstance(action, Send):
             names.append(f"{KINDS[action.kind]} {action.host}")
         elif isinstance(action, Close):
             names.append(f"close {action.host}")
@@ -98,13 +100,13 @@ def orders(actions: Iterable[Action]) -> list[str]:
     return names
 
 
-def reports(actions: Iterable[Action], event: str = "") -> list[Report]:
-    """Return the reports, or those of one event."""
-    return [action for action in actions if isinstance(action, Report) and event in ("", action.event)]
+def reports(actions: Iterable[Action], event: str = "") -> list[Emit]:
+    """Return the emitted events, or those of one kind."""
+    return [action for action in actions if isinstance(action, Emit) and event in ("", action.event)]
 
 
 def texts(actions: Iterable[Action], event: str) -> list[str]:
-    """Return what the reports of one event say."""
+    """Return the texts of the events of one kind."""
     return [report.details["text"] for report in reports(actions, event)]
 
 

@@ -7,44 +7,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
-
-from ..plugin_utils._bytecode import bytecode_kept
+from ..plugin_utils.tasks.bytecode import bytecode_kept
 
 with bytecode_kept():
-    from ..module_utils._manifest import printable
-    from ..plugin_utils._action import in_a_worker
-    from ..plugin_utils._bring import Bring
+    from ..plugin_utils.tasks.installation import our_imports
+
+    with our_imports():
+        from ..plugin_utils.tasks.action import ClusterAction
+        from ..plugin_utils.tasks.deploy import DeployTask
+        from ..plugin_utils.tasks.task import Task
 
 
-class ActionModule(ActionBase):
+class ActionModule(ClusterAction):
     """Deploy to all hosts of the group, however many the play has."""
 
     # One task drives all hosts at once: the proof that they have the same needs all of them.
-    BYPASS_HOST_LOOP = True
-    TRANSFERS_FILES = False
-    _requires_connection = False
     _supports_check_mode = True
+    task_class = DeployTask
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return what is on the hosts now; changed when anything had to be brought there."""
-        result: dict[str, Any] = super().run(tmp, task_vars)
-        with in_a_worker():
-            bring = Bring(self._task.args, self._task, self._play_context, self._templar, task_vars or {}, Display().display)
-            bring.check, bring.diff = bool(self._task.check_mode), bool(self._task.diff)
-            outcome = bring.run()
-        differences = outcome.pop("differences")
-        result.update(outcome, changed=bool(outcome["hosts_changed"]), failed=outcome["returncode"] != 0, msg=outcome["message"])
-        if self._task.diff:
-            result["diff"] = [{"prepared": text} for text in _as_text(differences, outcome["project"])]
-        return result
-
-
-def _as_text(differences: dict[str, dict[str, list[str]]], project: str) -> list[str]:
-    """Return what is different in the files of each host, hosts with the same together."""
-    by_text: dict[str, list[str]] = {}
-    for host, found in differences.items():
-        lines = [f"{sign} {printable(path)}" for sign, kind in (("+", "added"), ("~", "changed"), ("-", "removed")) for path in found[kind]]
-        by_text.setdefault("\n".join(lines), []).append(host)
-    return [f"{project} on {', '.join(hosts)}\n{text}\n" for text, hosts in by_text.items()]
+    def as_result(self, task: Task, outcome: dict[str, Any]) -> dict[str, Any]:
+        """Return the versions on the hosts now; changed when a host lacked one."""
+        return super().as_result(task, outcome) | {"changed": bool(outcome["hosts_changed"])}

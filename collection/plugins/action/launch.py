@@ -7,33 +7,27 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
-
-from ..plugin_utils._bytecode import bytecode_kept
+from ..plugin_utils.tasks.bytecode import bytecode_kept
 
 with bytecode_kept():
-    from ..plugin_utils._action import in_a_worker
-    from ..plugin_utils._ansible import calm_main_process
-    from ..plugin_utils._launch import Launch
+    from ..plugin_utils.tasks.installation import our_imports
 
-# The main process loads this plugin too, before it forks the worker that runs it.
-calm_main_process()
+    with our_imports():
+        from ..plugin_utils.hosts.ansible_core import calm_main_process
+        from ..plugin_utils.tasks.action import ClusterAction
+        from ..plugin_utils.tasks.launch import Launch
+        from ..plugin_utils.tasks.task import Task
+
+        # The main process loads this plugin too, before it forks the worker that runs it.
+        calm_main_process()
 
 
-class ActionModule(ActionBase):
+class ActionModule(ClusterAction):
     """Run one job; every call is one job, however many hosts the play has."""
 
     # One task drives all hosts from one loop. A task per host could not: `forks` would start only some of them.
-    BYPASS_HOST_LOOP = True
-    TRANSFERS_FILES = False
-    _requires_connection = False
+    task_class = Launch
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return the job's result; failed unless every rank returned 0."""
-        result: dict[str, Any] = super().run(tmp, task_vars)
-        with in_a_worker():
-            launch = Launch(self._task.args, self._task, self._play_context, self._templar, task_vars or {}, Display().display)
-            outcome = launch.run()
-        result.update(outcome, job=launch.job, changed=True, failed=outcome["returncode"] != 0, msg=outcome["message"])
-        return result
+    def as_result(self, task: Task, outcome: dict[str, Any]) -> dict[str, Any]:
+        """Return the result of the job; ranks that were started may have changed anything."""
+        return super().as_result(task, outcome) | {"job": task.job, "changed": outcome.get("changed", True)}

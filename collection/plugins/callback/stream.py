@@ -5,6 +5,7 @@ from __future__ import annotations
 
 DOCUMENTATION = """
 name: stream
+version_added: 1.0.0
 type: stdout
 short_description: Ansible's default output, with the ranks' output live in between
 description:
@@ -13,7 +14,7 @@ description:
   - All else is as in P(ansible.builtin.default#callback).
   - With any other stdout callback the ranks' output goes through Ansible's display, as text.
 author:
-  - The mlxlaunch-ansible contributors (!UNKNOWN)
+  - The mlxlaunch-ansible contributors (@mlxlaunch)
 extends_documentation_fragment:
   - default_callback
   - result_format_callback
@@ -24,9 +25,10 @@ requirements:
 import gc
 import sys
 
+from ansible import context
 from ansible.plugins.callback.default import CallbackModule as Default
 
-from ..plugin_utils import _terminal
+from ..plugin_utils.caller import terminal
 
 
 class CallbackModule(Default):
@@ -41,11 +43,19 @@ class CallbackModule(Default):
         # What Ansible prints must not stand in a buffer while the ranks' output passes it by.
         sys.stdout.reconfigure(line_buffering=True)
         # Under ansible-runner standard output carries its event stream, which ranks must not write into.
-        if not _terminal.under_runner():
-            _terminal.keep()
+        if not terminal.under_runner():
+            terminal.keep()
+        self._ran = False  # whether any task has begun
+
+    def v2_playbook_on_task_start(self, task, is_conditional):
+        self._ran = True
+        super().v2_playbook_on_task_start(task, is_conditional)
 
     def v2_playbook_on_stats(self, stats):
         super().v2_playbook_on_stats(stats)
+        chosen, skipped = ([*(context.CLIARGS.get(name) or ())] for name in ("tags", "skip_tags"))
+        if not self._ran and (chosen not in ([], ["all"]) or skipped):
+            self._display.warning("no task has run: tags leave them all out (--tags, --skip-tags, or [tags] in ansible.cfg)")
         # All that is left is to exit. Collecting garbage on the way out would take a tenth of a second.
         gc.freeze()
         gc.disable()

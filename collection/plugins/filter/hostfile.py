@@ -30,9 +30,10 @@ options:
     choices: [list, object]
     default: list
   backend:
-    description: Backend to write into the V(object) schema.
+    description: Backend to write into the V(object) schema; with V(auto) the file leaves it to whoever launches.
     type: str
-    default: ""
+    choices: [auto, ring, mpi, nccl, jaccl, jaccl-ring]
+    default: auto
   env:
     description:
       - Environment variables to write into the V(object) schema.
@@ -50,11 +51,15 @@ options:
     type: str
     choices: [data, text]
     default: data
+  limit:
+    description: Names of those of the hosts that are to stand in it, with the RDMA devices that lead to one another. Default all.
+    type: list
+    elements: str
 seealso:
   - plugin: mlxlaunch.cluster.mlx_hostfile
     plugin_type: inventory
 author:
-  - The mlxlaunch-ansible contributors (!UNKNOWN)
+  - The mlxlaunch-ansible contributors (@mlxlaunch)
 """
 
 EXAMPLES = """
@@ -64,10 +69,12 @@ EXAMPLES = """
     dest: hosts.json
     mode: "0644"
   delegate_to: localhost
+  run_once: true
 
 - name: Show its newer schema
   ansible.builtin.debug:
-    msg: "{{ groups['mlx'] | mlxlaunch.cluster.hostfile(hostvars, schema='object', backend='ring', env=mlx_env) }}"
+    msg: "{{ groups['mlx'] | mlxlaunch.cluster.hostfile(hostvars, schema='object', backend='ring', env={'HF_HOME': '/opt/hf'}) }}"
+  run_once: true
 """
 
 RETURN = """
@@ -78,16 +85,16 @@ _value:
 
 from ansible.errors import AnsibleFilterError
 
-from ..plugin_utils._errors import LaunchError
-from ..plugin_utils._render_hostfile import check_choice, render_hostfile
+from ..plugin_utils.deploy.hostfile_render import check_choice, render_hostfile
+from ..plugin_utils.job.errors import LaunchError
 
 
-def hostfile(names, hostvars, schema="list", backend="", env=None, ranks=None, format="data"):
+def hostfile(names, hostvars, schema="list", backend="auto", env=None, ranks=None, format="data", limit=None):
     """Return the hostfile of inventory hosts."""
     try:
         check_choice("schema", schema, ("list", "object"))
         check_choice("format", format, ("data", "text"))
-        made = render_hostfile(names, hostvars, ranks=ranks, backend=backend, env=env)
+        made = render_hostfile(names, hostvars, ranks=ranks, backend=backend, env=env, limit=limit)
     except LaunchError as exc:
         raise AnsibleFilterError(str(exc)) from None
     return made.render(schema) if format == "text" else made.data(schema)

@@ -28,7 +28,7 @@ seealso:
   - plugin: mlxlaunch.cluster.hostfile
     plugin_type: filter
 author:
-  - The mlxlaunch-ansible contributors (!UNKNOWN)
+  - The mlxlaunch-ansible contributors (@mlxlaunch)
 """
 
 EXAMPLES = """
@@ -36,7 +36,7 @@ EXAMPLES = """
 # [inventory]
 # enable_plugins = mlxlaunch.cluster.mlx_hostfile, host_list, script, auto, yaml, ini, toml
 
-# ansible-playbook -i hosts.json playbooks/launch.yml -e mlx_script=/opt/train.py
+# ansible-playbook -i hosts.json mlxlaunch.cluster.launch -e mlx_script=/opt/train.py
 # ansible-inventory -i hosts.json --list
 
 # hosts.json, the older schema
@@ -48,7 +48,7 @@ EXAMPLES = """
 # hosts.json, the newer schema
 # {
 #   "backend": "ring",
-#   "envs": ["MLX_METAL_FAST_SYNCH=1"],
+#   "envs": ["HF_HOME=/Users/Shared/huggingface"],
 #   "hosts": [
 #     {"ssh": "studio-1.local", "ips": ["10.0.0.1"], "rdma": [null, "rdma_en2"]},
 #     {"ssh": "studio-2.local", "ips": ["10.0.0.2"], "rdma": ["rdma_en2", null]}
@@ -62,11 +62,13 @@ from pathlib import Path
 
 from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin
+from ansible.release import __version__ as CORE
 from ansible.utils.display import Display
 
-from ..plugin_utils._errors import UsageError
-from ..plugin_utils._hostfile import parse_hostfile
-from ..plugin_utils._hostfile_inventory import group_variables, host_variables
+from ..plugin_utils.job.errors import UsageError
+from ..plugin_utils.job.hostfile import parse_hostfile
+from ..plugin_utils.job.version import is_too_old, other_core
+from ..plugin_utils.plan.inventory import group_variables, host_variables
 
 GROUP = "mlx"
 _KEYS = frozenset({"ssh", "ips", "rdma"})
@@ -88,6 +90,8 @@ class InventoryModule(BaseInventoryPlugin):
         """Put the hostfile at `path` into the inventory; leave when it is a bad one."""
         super().parse(inventory, loader, path, cache)
         try:
+            if is_too_old(CORE):  # it would evaluate templates in a hostfile
+                raise UsageError(other_core(CORE))
             hostfile = parse_hostfile(_read(path), path)
         except UsageError as exc:
             Display().error(str(exc), wrap_text=False)
@@ -112,7 +116,7 @@ def _read(path):
 
 
 def _is_hostfile(text):
-    """Return whether it has a hostfile's form: a list, or an object with the list "hosts", of objects with "ssh" or the like."""
+    """Return whether the data are a list, or an object with a list "hosts", of objects as in a hostfile."""
     if not any(f'"{key}"' in text for key in _KEYS):
         return False
     try:

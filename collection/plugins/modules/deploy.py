@@ -15,10 +15,15 @@ description:
   - One task serves all hosts, over the connection that Ansible is configured to use. Files travel by C(rsync), or as a
     stream of C(tar) to a host that has none.
 author:
-  - The mlxlaunch-ansible contributors (!UNKNOWN)
+  - The mlxlaunch-ansible contributors (@mlxlaunch)
 requirements:
   - Python 3.9 or newer on the hosts
-  - C(pathspec) on the controller for projects with a C(.gitignore)
+extends_documentation_fragment:
+  - mlxlaunch.cluster.hosts
+  - mlxlaunch.cluster.project
+  - mlxlaunch.cluster.project.root
+  - mlxlaunch.cluster.job.control
+  - mlxlaunch.cluster.attributes
 options:
   parts:
     description:
@@ -32,111 +37,27 @@ options:
       - Script on the controller.
     type: str
     default: ""
-  project_dir:
+  share:
     description:
-      - Directory on the controller that goes to the hosts with the script in it.
-      - What C(.gitignore) files name stays, as do C(.git), virtual environments and caches.
-      - Without it, the script goes alone.
-    type: path
-    default: ""
-  exclude:
-    description:
-      - Patterns, as in C(.gitignore), of what else stays on the controller.
-    type: list
-    elements: str
-    default: []
-  environment:
-    description:
-      - "Python environment to make on the hosts: a lock file with hashes (requirements format, or C(uv.lock) beside its
-        C(pyproject.toml)), or V(copy) for the one that Ansible runs in."
-      - Without it, ranks run with the Python of C(mlx_python) as it is.
-    type: path
-    default: ""
-  wheelhouse:
-    description:
-      - Directory on the controller that is filled with the wheels of the lock and sent, for hosts that reach no index.
-    type: path
-    default: ""
-  index_url:
-    description:
-      - Package index. Without it, what C(uv) or C(pip) is configured to use.
+      - Who else on a host may read what is deployed, V(private) for nobody.
+      - It is the mode of the directories that environments and versions are in; files in them keep the modes they have here.
     type: str
-    default: ""
-  root:
-    description:
-      - Directory on the hosts for all that is deployed, the same on every host.
-      - Without it, C(/Users/Shared/mlxlaunch) if all hosts are Macs, else C(/opt/mlxlaunch).
-    type: str
-    default: ""
-  keep:
-    description:
-      - Earlier environments and project versions that stay on the hosts.
-    type: int
-    default: 2
+    default: private
+    choices: [private, group, world]
   python:
     description:
       - Python that the environment is made with, by path or by version such as V(3.12), for hosts without C(mlx_python).
       - Without it, the newest that a host has. All hosts have to come to exactly the same version.
     type: str
     default: ""
-  group:
-    description:
-      - Inventory group whose hosts run the ranks, in inventory order.
-      - In a play for these hosts, only those that C(--limit) leaves take part.
-    type: str
-    default: mlx
-  connect_timeout:
-    description:
-      - Seconds a host may take until it is ready.
-    type: float
-    default: 30.0
-  lease:
-    description:
-      - Seconds of silence after which a host, or the launcher, is given up.
-    type: float
-    default: 30.0
-  verbose:
-    description:
-      - "Tell more: hosts as they become ready, process ids, the ring's own messages."
-    type: bool
-    default: false
-  control:
-    description:
-      - Path of the socket of the program that asks for this. Not for people.
-    type: path
 attributes:
-  action:
-    support: full
-    description: Indicates this has a corresponding action plugin so some parts of the options can be executed on the controller.
-    details: All of it is; the module of this name only carries the documentation.
   async:
-    support: none
-    description: Supports being used with the C(async) keyword.
     details: It tells what it waits for while it waits.
-  become:
-    support: partial
-    description: Is usable alongside become keywords.
-    details: Only where the method asks for no password.
   bypass_host_loop:
-    support: full
-    description: Runs once, not once per host.
     details: That all hosts have the same can only be told from all of them.
-  check_mode:
-    support: full
-    description: Can run in check_mode and predict changes without making any.
-  connection:
-    support: partial
-    description: Uses each host's configured connection to execute code on it.
-    details: Only ssh without a password, and local.
   diff_mode:
     support: partial
-    description: Returns details on what has changed, in diff mode.
     details: Names of files that are added, changed and removed.
-  platform:
-    support: full
-    platforms: macOS, Linux
-    description: Target systems that can be operated against.
-    details: Tested on Linux. What only macOS does is tested against recorded output of its commands.
 seealso:
   - module: mlxlaunch.cluster.launch
 """
@@ -181,7 +102,7 @@ problems:
   type: dict
   sample: {}
 hosts_changed:
-  description: What was brought, or would be in check mode, by host.
+  description: What was brought, or would be in check mode, by host; C(access) when it was there, and who may read it has changed.
   returned: when the hosts were asked
   type: dict
   sample:

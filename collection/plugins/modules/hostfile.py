@@ -15,9 +15,13 @@ description:
   - One task serves all hosts, over the connection that Ansible is configured to use. A host that fails keeps the file that
     it has, and the others get theirs; nobody ever reads a half written one.
 author:
-  - The mlxlaunch-ansible contributors (!UNKNOWN)
+  - The mlxlaunch-ansible contributors (@mlxlaunch)
 requirements:
   - Python 3.9 or newer on the hosts
+extends_documentation_fragment:
+  - mlxlaunch.cluster.hosts
+  - mlxlaunch.cluster.project.root
+  - mlxlaunch.cluster.attributes
 options:
   path:
     description:
@@ -33,9 +37,10 @@ options:
     choices: [list, object]
     default: list
   backend:
-    description: Backend to write into the V(object) schema; with V(auto), or nothing, the file leaves it to whoever launches.
+    description: Backend to write into the V(object) schema; with V(auto) the file leaves it to whoever launches.
     type: str
-    default: ""
+    choices: [auto, ring, mpi, nccl, jaccl, jaccl-ring]
+    default: auto
   env:
     description:
       - Environment variables to write into the V(object) schema; everybody on the hosts can read them there.
@@ -48,65 +53,24 @@ options:
       - Without it, the ranks of a host follow each other.
     type: raw
     default: []
-  root:
-    description:
-      - Directory on the hosts, the same on every host. It is made when it is not there.
-      - Without it, C(/Users/Shared/mlxlaunch) if all hosts that answer are Macs, else C(/opt/mlxlaunch).
-    type: str
-    default: ""
   group:
     description:
       - Inventory group whose hosts run the ranks, in inventory order.
       - In a play for these hosts, it is written only on those that C(--limit) leaves.
-    type: str
-    default: mlx
-  connect_timeout:
-    description:
-      - Seconds a host may take until it is ready.
-    type: float
-    default: 30.0
-  lease:
-    description:
-      - Seconds of silence after which a host is given up.
-    type: float
-    default: 30.0
   verbose:
     description:
       - Tell more.
-    type: bool
-    default: false
 attributes:
-  action:
-    support: full
-    description: Indicates this has a corresponding action plugin so some parts of the options can be executed on the controller.
-    details: All of it is; the module of this name only carries the documentation.
   async:
-    support: none
-    description: Supports being used with the C(async) keyword.
     details: It tells what it waits for while it waits.
   become:
-    support: partial
-    description: Is usable alongside become keywords.
     details: Only where the method asks for no password. The file on the controller is written as the user who runs Ansible.
   bypass_host_loop:
-    support: full
-    description: Runs once, not once per host.
     details: All hosts are driven at once, and its result is that of the first one.
-  check_mode:
-    support: full
-    description: Can run in check_mode and predict changes without making any.
-  connection:
-    support: partial
-    description: Uses each host's configured connection to execute code on it.
-    details: Only ssh without a password, and local.
   diff_mode:
     support: full
-    description: Returns details on what has changed, in diff mode.
     details: Hosts with the same difference are told together.
   platform:
-    support: full
-    platforms: macOS, Linux
-    description: Target systems that can be operated against.
     details: Tested on Linux.
 seealso:
   - module: mlxlaunch.cluster.deploy
@@ -127,7 +91,7 @@ EXAMPLES = r"""
     schema: object
     backend: ring
     env:
-      MLX_METAL_FAST_SYNCH: "1"
+      HF_HOME: /Users/Shared/huggingface
   register: hostfile
 """
 

@@ -16,9 +16,16 @@ description:
     agent, and P(ansible.builtin.local#connection).
   - Settings of single hosts (C(mlx_ips), C(mlx_slots), C(mlx_python) and C(mlx_env)) are read from each host's variables.
 author:
-  - The mlxlaunch-ansible contributors (!UNKNOWN)
+  - The mlxlaunch-ansible contributors (@mlxlaunch)
 requirements:
   - Python 3.9 or newer on the hosts
+extends_documentation_fragment:
+  - mlxlaunch.cluster.hosts
+  - mlxlaunch.cluster.project
+  - mlxlaunch.cluster.project.root
+  - mlxlaunch.cluster.job
+  - mlxlaunch.cluster.job.control
+  - mlxlaunch.cluster.attributes
 options:
   script:
     description:
@@ -40,20 +47,6 @@ options:
     type: list
     elements: str
     default: []
-  group:
-    description:
-      - Inventory group whose hosts run the ranks, in inventory order.
-      - In a play for these hosts, only those that C(--limit) leaves take part.
-    type: str
-    default: mlx
-  backend:
-    description:
-      - Distributed backend.
-      - V(auto) is what mlx.launch would take, V(nccl) where MLX on the controller can use CUDA, else V(ring).
-        A hostfile that is used as inventory sets C(mlx_backend).
-    type: str
-    choices: [auto, ring, mpi, nccl, jaccl, jaccl-ring]
-    default: auto
   env:
     description:
       - Environment variables for the ranks, stronger than those of C(mlx_env) in inventory and playbook.
@@ -61,35 +54,6 @@ options:
       - What the backend needs is set last and cannot be replaced.
     type: dict
     default: {}
-  cwd:
-    description:
-      - Working directory on the hosts; it must exist there.
-      - Without it, the directory of the playbook run where a host has it, else the home directory.
-    type: str
-    default: ""
-  python:
-    description:
-      - Python that runs the script, by its path on the hosts, for hosts without C(mlx_python).
-      - Without it, the path of the Python that runs Ansible.
-    type: str
-    default: ""
-  starting_port:
-    description:
-      - First port the ring listens on; counts up by rank, address and connection. With jaccl, rank 0 listens on it.
-      - With V(auto), a range of ports is found that is free on every host, between 20000 and 32000.
-    type: raw
-    default: 32323
-  connections_per_ip:
-    description:
-      - Connections between neighbours of the ring, per address.
-    type: int
-    default: 1
-  mpirun:
-    description:
-      - Path of mpirun on the hosts.
-      - Without it, mpirun beside the Python, in the environment for example, else Homebrew's or the system's.
-    type: str
-    default: ""
   mpi_args:
     description:
       - Arguments for mpirun, each split as a shell splits words.
@@ -104,19 +68,9 @@ options:
     type: str
     choices: [channel, ssh]
     default: channel
-  nccl_port:
-    description:
-      - Port rank 0 listens on, with the backend nccl.
-    type: int
-    default: 12345
   prefix:
     description:
       - Put C([rank host]) before each line of output.
-    type: bool
-    default: false
-  verbose:
-    description:
-      - "Tell more: hosts as they become ready, process ids, the ring's own messages."
     type: bool
     default: false
   stdin:
@@ -137,16 +91,6 @@ options:
       - Seconds a rank has between C(TERM) and C(KILL).
     type: float
     default: 10.0
-  lease:
-    description:
-      - Seconds of silence after which a host, or the launcher, is given up.
-    type: float
-    default: 30.0
-  connect_timeout:
-    description:
-      - Seconds a host may take until it is ready.
-    type: float
-    default: 30.0
   timeout:
     description:
       - Seconds the ranks may run; V(0) for no limit.
@@ -158,107 +102,41 @@ options:
       - Without it, C(mlxlaunch/runs) in the user's state directory.
     type: path
     default: ""
+  keep_runs:
+    description:
+      - Run directories that stay on the controller, the newest ones, up to 180 days; V(0) for all and always.
+      - The records of running jobs stay, and directories that hold anything else.
+    type: int
+    default: 200
   sync:
     description:
-      - Bring script and environment to the hosts first, where they are not there yet.
+      - 'Bring script and environment to the hosts first.'
       - A script that is not on the controller is taken for a path on the hosts.
     type: bool
     default: true
-  project_dir:
+  share:
     description:
-      - Directory on the controller that goes to the hosts with the script in it.
-      - What C(.gitignore) files name stays, as do C(.git), virtual environments and caches.
-      - Without it, the script goes alone.
-    type: path
-    default: ""
-  exclude:
-    description:
-      - Patterns, as in C(.gitignore), of what else stays on the controller.
-    type: list
-    elements: str
-    default: []
-  environment:
-    description:
-      - "Python environment to make on the hosts: a lock file with hashes (requirements format, or C(uv.lock) beside its
-        C(pyproject.toml)), or V(copy) for the one that Ansible runs in."
-      - Without it, ranks run with the Python of C(mlx_python) as it is.
-    type: path
-    default: ""
-  wheelhouse:
-    description:
-      - Directory on the controller that is filled with the wheels of the lock and sent, for hosts that reach no index.
-    type: path
-    default: ""
-  index_url:
-    description:
-      - Package index. Without it, what C(uv) or C(pip) is configured to use.
+      - Who else on a host may read what is deployed, V(private) for nobody.
+      - It is the mode of the directories that environments and versions are in; files in them keep the modes they have here.
     type: str
-    default: ""
-  root:
-    description:
-      - Directory on the hosts for all that is deployed, the same on every host.
-      - Without it, C(/Users/Shared/mlxlaunch) if all hosts are Macs, else C(/opt/mlxlaunch).
-    type: str
-    default: ""
-  keep:
-    description:
-      - Earlier environments and project versions that stay on the hosts.
-    type: int
-    default: 2
-  hostfile:
-    description:
-      - An MLX hostfile, as data, that says which hosts run which ranks. Its hosts must be in the inventory.
-      - For programs that launch. Without it, ranks follow from the group and C(mlx_slots).
-    type: raw
+    default: private
+    choices: [private, group, world]
   job:
     description:
       - The job's id. For programs that launch; without it, one is made.
     type: str
-  control:
-    description:
-      - Path of a socket on the controller to which output and events go, and from which input and signals come.
-      - For programs that launch. Without it, output goes to the terminal.
-    type: path
-  terminal:
-    description:
-      - Columns and lines of the terminal on which the job is watched.
-      - For programs that launch. Without it, those of Ansible's own terminal, if it has one.
-    type: list
-    elements: int
 attributes:
   action:
-    support: full
-    description: Has an action plugin, and consists of nothing else.
     details: What runs on the hosts is sent over one connection per host that stays open as long as the job runs.
   async:
-    support: none
-    description: Supports being used with the C(async) keyword.
     details: The action is where the job's output goes; use C(timeout) and C(log_dir) for long jobs.
-  become:
-    support: partial
-    description: Is usable alongside become keywords.
-    details: Only where the method asks for no password.
   bypass_host_loop:
-    support: full
-    description: Runs once, not once per host.
     details: C(forks) would start a task per host for some hosts only, and no job runs with some of its ranks.
   check_mode:
-    support: full
-    description: Can run in check_mode and predict changes without making any.
     details: Tells what would run where, and how, without asking any host; see RV(plan). Whether a script would succeed it cannot tell.
-  connection:
-    support: partial
-    description: Uses each host's configured connection to execute code on it.
-    details: Only ssh without a password, and local, can carry a live stream in both directions.
   diff_mode:
     support: none
-    description: Returns details on what has changed, in diff mode.
     details: What a script changes is not known.
-  platform:
-    support: full
-    platforms: macOS, Linux
-    description: Target systems that can be operated against.
-    details: Tested on Linux. What only macOS does is tested against recorded output of its commands.
 seealso:
   - plugin: mlxlaunch.cluster.stream
     plugin_type: callback
@@ -281,7 +159,7 @@ EXAMPLES = r"""
     script: /opt/mlxlaunch/projects/llm/evaluate.py
     cwd: /opt/mlxlaunch/projects/llm
     env:
-      MLX_METAL_FAST_SYNCH: "1"
+      HF_HOME: /Users/Shared/huggingface
       HF_TOKEN: "{{ vault_hf_token }}"
     timeout: 3600
     prefix: true
@@ -301,12 +179,13 @@ EXAMPLES = r"""
     - name: Show the first failure
       ansible.builtin.debug:
         var: training.first_failure
+      run_once: true
 """
 
 RETURN = r"""
 job:
   description: The job's id.
-  returned: always
+  returned: when a job was started or planned
   type: str
   sample: 20260131-142501-9c41f0
 returncode:
@@ -319,13 +198,13 @@ returncode:
   type: int
   sample: 0
 cause:
-  description: Why the job ended, in one word.
-  returned: when the hosts were asked
+  description: Why the job ended, in one word; V(planned) in check mode.
+  returned: when the hosts were asked, and in check mode
   type: str
   sample: rank_failed
 message:
   description: The same for a person.
-  returned: when the hosts were asked
+  returned: when the hosts were asked, and in check mode
   type: str
   sample: rank 1 on studio-2 exited with code 1 after 12.3 s
 problems:
@@ -335,6 +214,17 @@ problems:
   sample:
     studio-2:
       - "python: /opt/mlxlaunch/env/bin/python does not exist"
+hint:
+  description: What to do about the first failure, or nothing.
+  returned: when the hosts were asked
+  type: str
+  sample: helper is not among what went with the script; if it is yours, name its directory with --project-dir (mlx_project_dir)
+written:
+  description: By host, one of the files that the job has written into its version of the project.
+  returned: when the hosts were asked
+  type: dict
+  sample:
+    studio-2: /opt/mlxlaunch/projects/llm/16c6e6ec73f5b79a/out/adapters.safetensors
 first_failure:
   description: The rank that failed first, or V(none).
   returned: when the hosts were asked
@@ -374,8 +264,8 @@ first_failure:
       elements: str
       returned: success
 ranks:
-  description: How each rank ended, in rank order.
-  returned: when the hosts were asked
+  description: How each rank ended, in rank order. In check mode, the ranks that there would be.
+  returned: when the hosts were asked, and in check mode
   type: list
   elements: dict
   contains:
@@ -457,8 +347,10 @@ run_dir:
   type: str
   sample: /home/ada/.local/state/mlxlaunch/runs/20260131-142501-9c41f0
 cwd:
-  description: The working directory of rank 0 on its host; empty when the host did not become ready.
-  returned: when the hosts were asked
+  description:
+    - The working directory of rank 0 on its host; empty when the host did not become ready.
+    - In check mode, that of the plan.
+  returned: when the hosts were asked, and in check mode
   type: str
   sample: /opt/mlxlaunch/projects/llm/16c6e6ec73f5b79a
 """

@@ -1,0 +1,102 @@
+# Copyright (c) the mlxlaunch-ansible contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The table of this host's processes, and the marks that jobs have put into their environments."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import namedtuple
+
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared.names import BOOT, MARK
+
+
+class Process(namedtuple("Process", "name parent group session start")):  # noqa: PYI024 - typing is slow to import
+    """A living process.
+
+    Attributes:
+        name: of its command.
+        parent, group, session: process ids; where ps does not tell the session it is the group.
+        start: text that tells it from another one that had the same process id.
+    """
+
+    __slots__ = ()
+
+
+def take_table():
+    """Return ({pid: Process}, function that returns the mark of a process, "" when it has none) of all living ones.
+
+    The environment is read of this user's processes alone: that of a stranger's may hang, and it proves nothing.
+    """
+    if sys.platform == "darwin":
+        from ansible_collections.mlxlaunch.cluster.plugins.module_utils.jobs import ps  # Late: where there is no /proc.
+
+        table, marks = ps.parse(ps.run(ps.ALL))
+        return table, lambda pid: marks.get(pid, "")
+    return _from_proc(), mark_of
+
+
+def _from_proc():
+    table = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                state, process = parse_stat(_read("/proc/%s/stat" % entry))
+            except OSError:
+                continue  # gone meanwhile
+            if state not in ("Z", "X"):
+                table[int(entry)] = process
+    return table
+
+
+def mark_of(pid):
+    """Return the mark in the environment that a process of this user was started with, "" when it has none."""
+    try:
+        if os.stat("/proc/%d" % pid).st_uid != os.geteuid():
+            return ""
+        words = _read("/proc/%d/environ" % pid).split(b"\0")
+    except OSError:
+        return ""  # gone meanwhile, or not ours to look at
+    return mark_in(words)
+
+
+def mark_in(words):
+    """Return the mark among the words NAME=VALUE of an environment, given as bytes; "" when there is none."""
+    sign = MARK.encode() + b"="
+    return next((word[len(sign) :].decode("utf-8", "replace") for word in words if word.startswith(sign)), "")
+
+
+def _read(path):
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        chunks = []
+        while True:
+            chunk = os.read(fd, 65536)
+            if not chunk:
+                return b"".join(chunks)
+            chunks.append(chunk)
+    finally:
+        os.close(fd)
+
+
+def parse_stat(stat):
+    """Return (state, Process) from the text of /proc/PID/stat, see proc(5)."""
+    before, _paren, after = stat.rpartition(b")")
+    fields = after.split()
+    name = before.partition(b"(")[2].decode("utf-8", "replace")
+    return fields[0].decode(), Process(name, int(fields[1]), int(fields[2]), int(fields[3]), fields[19].decode())
+
+
+def is_program_of_ours(pid):
+    """Return whether a process is a supervisor, a guard or an agent, sent by a controller."""
+    try:
+        return BOOT.encode() in (_command_by_ps(pid) if sys.platform == "darwin" else _read("/proc/%d/cmdline" % pid))
+    except OSError:
+        return False
+
+
+def _command_by_ps(pid):
+    from ansible_collections.mlxlaunch.cluster.plugins.module_utils.jobs import ps  # Late: where there is no /proc.
+
+    return ps.run(("/bin/ps", "-wwo", "command=", "-p", str(pid)))

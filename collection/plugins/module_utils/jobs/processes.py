@@ -1,0 +1,169 @@
+# Copyright (c) the mlxlaunch-ansible contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The processes of a job on this host: find every one, and end it.
+
+A process belongs to a job when it is in the session of a rank, when its environment carries the job's mark, which
+children inherit, or when it descends from the supervisor. On Linux orphans become children of the supervisor, or of
+the guard, so a grandchild that left group and session and has overwritten its environment is found as well. Elsewhere
+those are found that a snapshot has seen below a rank.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils.jobs.process_table import take_table
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared.lean.signals import signal
+
+_PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
+
+
+def adopt_orphans():
+    """Become the parent of orphans among this process's descendants, where the system has that."""
+    if sys.platform == "linux":
+        _prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _prctl(*numbers):
+    """Call prctl(2), which Python has no function for."""
+    try:
+        import _ctypes  # the part of ctypes that is needed, in a third of its time
+
+        call, function = _ctypes.call_cdeclfunction, _ctypes.dlsym(_ctypes.dlopen(None, 0), "prctl")
+    except (ImportError, AttributeError):  # a Python other than CPython
+        import ctypes
+
+        ctypes.CDLL(None).prctl(*numbers)
+    else:
+        call(function, numbers)
+
+
+def job_processes(job, groups, root=0, known=None):
+    """Return {pid: command name} of the living processes of a job.
+
+    Args:
+        job: the job's id, the value of the variable `MARK` in its processes' environment.
+        groups: process groups of its ranks, whose leaders' process ids they are.
+        root: process whose descendants belong to the job, but for those of its mpirun; 0 for none.
+        known: processes that were seen to belong to it, as {pid: when they were started}.
+    """
+    table, mark_of = take_table()
+    found = _in_groups(table, groups) | _known(table, known or {})
+    marks = {pid: mark_of(pid) for pid in table if pid not in found}
+    found |= {pid for pid, mark in marks.items() if mark == job}
+    carriers = {pid for pid, mark in marks.items() if mark == mpi_mark(job)}
+    found |= descendants(table, found | {root} - {0}, carriers)
+    return {pid: table[pid].name for pid in found - {os.getpid(), root}}
+
+
+def _in_groups(table, groups):
+    # A group's number may be a stranger's now: he is in a session of his own.
+    own = table[os.getpid()].session if os.getpid() in table else 0
+    return {pid for pid, one in table.items() if one.session in groups or (one.group in groups and one.session == own)}
+
+
+def _known(table, known):
+    return {pid for pid, start in known.items() if pid in table and table[pid].start == start}
+
+
+def descendants(table, roots, without=()):
+    """Return the processes below some others, these included if they are alive.
+
+    Args:
+        table: the processes, as {pid: Process}.
+        roots: process ids.
+        without: process ids that are left out, with all below them.
+    """
+    children = {}
+    for pid, one in table.items():
+        children.setdefault(one.parent, []).append(pid)
+    found, waiting = set(), [root for root in roots if root not in without]
+    while waiting:
+        pid = waiting.pop()
+        if pid not in found:
+            found.add(pid)
+            waiting += [child for child in children.get(pid, ()) if child not in without]
+    return found & set(table)
+
+
+class Ender:
+    """End a job's processes: TERM, time to comply, KILL, and look until none is left. No waiting in here.
+
+    Args:
+        job: the job's id.
+        groups: process groups of its ranks; may grow while this works.
+        grace: seconds between TERM and KILL; 0 kills at once.
+        now: monotonic seconds.
+        root, known: as for `job_processes`.
+        patience: seconds in which processes may end by themselves before TERM, unseen.
+    """
+
+    GIVE_UP = 10.0  # seconds after KILL; a process in uninterruptible sleep may take for ever
+
+    def __init__(self, job, groups, grace, now, root=0, known=None, patience=0.0):
+        self._job = job
+        self._groups = groups
+        self._root = root
+        self._known = known
+        self._termed = set()
+        self._term_at = now + patience
+        self._kill_at = self._term_at + grace
+        self._pause = 0.005
+        self.next_look = now
+        self.remaining = {}
+        self.seen = {}
+
+    def hurry(self, now):
+        """Kill at the next look."""
+        self._kill_at = min(self._kill_at, now)
+        self.next_look = now
+
+    def look(self, now):
+        """Signal the processes that are there; return True when none is, or none can be ended (see `remaining`)."""
+        self.remaining = job_processes(self._job, self._groups, self._root, self._known)
+        if not self.remaining or now > self._kill_at + self.GIVE_UP:
+            return True
+        if now >= min(self._term_at, self._kill_at):
+            self.seen.update(self.remaining)
+        if now >= self._kill_at:
+            self._signal(self.remaining, signal.SIGKILL)
+        elif now >= self._term_at:
+            # SIGCONT too: one that is stopped gets its SIGTERM only when it goes on.
+            for number in (signal.SIGTERM, signal.SIGCONT):
+                self._signal(set(self.remaining) - self._termed, number)
+            self._termed |= set(self.remaining)
+        self._pause = min(self._pause * 1.5, 0.1)
+        self.next_look = min(now + self._pause, self._kill_at) if now < self._kill_at else now + self._pause
+        return False
+
+    def postpone(self, now):
+        """Look once more in a moment; return False when that has lasted too long."""
+        self.next_look = now + self._pause
+        return now <= self._kill_at + self.GIVE_UP
+
+    def _signal(self, pids, number):
+        for pid in pids:
+            try:
+                os.kill(pid, number)
+            except OSError:
+                pass  # gone, or another user's; the next look tells
+
+
+def mpi_mark(mark):
+    """Return the mark of mpirun and its daemons, which end after the ranks whose mark is `mark`."""
+    return mark + ".mpi"
+
+
+def end_all(mark, groups, grace, root=0, known=None):
+    """End a job's ranks, then mpirun and its daemons, and wait; return {process id: name} of those that remain."""
+    return dict(_end(mark, groups, grace, root, known), **_end(mpi_mark(mark), set(), 0, root, None))
+
+
+def _end(mark, groups, grace, root, known):
+    ender = Ender(mark, groups, grace, time.monotonic(), root, known)
+    while not ender.look(time.monotonic()):
+        time.sleep(max(0.0, ender.next_look - time.monotonic()))
+    return ender.remaining

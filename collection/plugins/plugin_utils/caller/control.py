@@ -1,0 +1,102 @@
+# Copyright (c) the mlxlaunch-ansible contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The socket between the process that called `start_job` and the worker that runs the job.
+
+It is a Unix socket in a directory of the user's own, not a network port. Down it come the settings, unchanged and never
+templated, requests to stop, and standard input within its window. Up it go events, output, and changes of that window.
+When either side dies the other reads its end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+from ...module_utils.shared import wire
+from ..job.errors import LaunchError, UsageError
+from ..job.events import Event
+from ..job.version import VERSION, greeting, mismatch
+
+PATIENCE = 30.0
+# Prefix of the private directory with the socket. Short: see `private_folder` on the launching side.
+FOLDER = "mlxlaunch-c-"
+
+
+class Control:
+    """The worker's end.
+
+    Attributes:
+        setup: the request of the launching process: settings, job, hostfile, terminal, term, default_cwd,
+            default_python, default_stdin, environment, version, package.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._folder = Path(path).parent
+        self._abandoned = False
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._decoder = wire.Decoder()
+        self.socket.settimeout(PATIENCE)
+        try:
+            self.socket.connect(path)
+            self.socket.sendall(wire.encode_json(wire.PING, greeting()))
+            frames = self._first_frames()
+        except OSError as exc:
+            self._abandoned = True
+            self.close()
+            raise LaunchError(f"the process that launched the job does not answer: {exc}") from None
+        self.setup: dict[str, Any] = frames[0].json()
+        self._early = frames[1:]
+        self.socket.settimeout(None)
+        if self.setup.get("version") != VERSION:
+            self._refuse_version()
+
+    def _first_frames(self) -> list[wire.Frame]:
+        while True:
+            data = self.socket.recv(65536)
+            if not data:
+                raise ConnectionError("it is gone")
+            frames = self._decoder.feed(data)
+            if frames:
+                return frames
+
+    def _refuse_version(self) -> None:
+        setup = self.setup
+        text = mismatch("mlxlaunch", setup.get("version", ""), setup.get("package", ""))
+        with contextlib.suppress(OSError):
+            self.refuse(str(setup.get("job", "")), UsageError.returncode, text)
+        self.close()
+        raise UsageError(text)
+
+    def fileno(self) -> int:
+        """Return the socket's descriptor."""
+        return self.socket.fileno()
+
+    def early(self) -> list[wire.Frame]:
+        """Return the frames that came together with the settings."""
+        frames, self._early = self._early, []
+        return frames
+
+    def receive(self) -> list[wire.Frame] | None:
+        """Return the frames that have come, or None when the other side is gone."""
+        try:
+            data = self.socket.recv(65536)
+        except OSError:
+            data = b""
+        self._abandoned = not data
+        return self._decoder.feed(data) if data else None
+
+    def refuse(self, job: str, returncode: int, message: str) -> None:
+        """Report that the job could not be started."""
+        event = Event("job_refused", job, time.time(), None, None, details={"returncode": returncode, "message": message})
+        self.socket.sendall(wire.encode_json(wire.EVENT, event.to_json()))
+
+    def close(self) -> None:
+        """Close the socket. If the other side is gone, remove its private directory, which it cannot do any more."""
+        self.socket.close()
+        if self._abandoned and self._folder.name.startswith(FOLDER):
+            shutil.rmtree(self._folder, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""Helpers that unit, integration and lab tests share."""
