@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from ..hosts.access import Way
+from ..hosts.descriptors import reserve
 from ..hosts.progress import Emit, ProgressThrottle, doing
 from ..job.errors import UsageError
 from .host_key import HostKey
@@ -49,9 +50,11 @@ class Contact:
 
         Raises:
             Cancelled: the programs were ended.
+            UsageError: this machine does not allow as many open files as the hosts need.
         """
         if not self._targets:
             return []
+        reserve(len(self._targets))
         found: dict[str, Meeting] = {}
 
         def one(target: Target) -> None:

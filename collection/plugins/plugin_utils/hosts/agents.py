@@ -12,11 +12,11 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from ...module_utils.shared import wire
 from .bootstrap import agent as agent_program
-from .connection import Connection, Patience, Process, busy
+from .connection import Connection, Patience, Process, busy, not_started
 from .replies.answers import most_bytes, progress_of, reply_of, unexpected
 from .subprocesses import Cancelled, Feed, Subprocesses
 
@@ -26,6 +26,8 @@ _BRIEFLY = 0.05  # seconds between two looks while nothing is to be read
 _QUIET, _LONGEST = 2 * 3600.0, 24 * 3600.0
 _LAST_WORDS = 1.0  # seconds that a process may take to end, once it has closed its output
 Progress = Callable[[str, str], None]  # host, text
+
+T = TypeVar("T")
 
 
 class HostFailed(Exception):
@@ -169,7 +171,7 @@ class AgentClient(Connection):
 
     def _run(self, argv: Sequence[str], cwd: str | None, feed: Feed | None) -> tuple[int, str]:
         heard = self._clock()
-        with self._subprocesses.start(argv, cwd=cwd, feed=feed) as program:
+        with _started(lambda: self._subprocesses.start(argv, cwd=cwd, feed=feed), argv[0]) as program:
             while not program.over:
                 ready, heard = self._listen(heard, self.lease, program.fd)
                 if ready:
@@ -233,7 +235,7 @@ class AgentClient(Connection):
             time.sleep(_BRIEFLY)
         if self._closed:
             raise Cancelled
-        self._reconnect(self._again(), agent_program())
+        self._reconnect(_started(self._again), agent_program())
 
     def _put(self, data: bytes) -> None:
         """Send it once the agent listens: a Python that still reads its program would swallow the call."""
@@ -259,6 +261,14 @@ class AgentClient(Connection):
             self.process.kill()
             self.process.wait()
         super().close()
+
+
+def _started(start: Callable[[], T], name: str = "the connection") -> T:
+    """Start something on this machine; that it cannot be is the failure of the host that it is for."""
+    try:
+        return start()
+    except OSError as exc:
+        raise HostFailed(not_started(exc, name)) from None
 
 
 def _ready(reading: Sequence[Any], writing: Sequence[Any], seconds: float) -> list[Any]:

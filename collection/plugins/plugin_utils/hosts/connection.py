@@ -81,6 +81,11 @@ def start_process(argv: Sequence[str], env: Mapping[str, str] | None = None) -> 
     )
 
 
+def not_started(exc: OSError, name: str = "the connection") -> str:
+    """Return why something cannot be started for a host: no descriptor, process or memory is left here."""
+    return f"cannot start {name}: {exc.strerror or exc}"
+
+
 class Connection:
     """The controller's end of a connection with a program on a host. Only `reason`, given a time, waits.
 

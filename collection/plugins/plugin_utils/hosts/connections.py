@@ -14,8 +14,8 @@ from typing import Self
 
 from ...module_utils.lead.collaborators import Arrival
 from ...module_utils.shared import wire
-from .channel import Channel
-from .connection import Patience, Process, start_process
+from .bootstrap import supervisor
+from .connection import Connection, Patience, Process, not_started, start_process
 
 _CLOSE_PATIENCE = 5.0  # seconds
 _LAST_WORDS = 0.2  # seconds that a process may take to end before it has begun, for its status
@@ -23,6 +23,19 @@ _LAST_WORDS = 0.2  # seconds that a process may take to end before it has begun,
 MOST_UNSENT = 32 * 1024 * 1024
 
 Connect = Callable[[bool], Sequence[str]]
+
+
+class Channel(Connection):
+    """A connection with the supervisor at its other end.
+
+    Args:
+        host: the inventory name.
+        argv: the command whose standard input and output are the channel.
+        start: starts it.
+    """
+
+    def __init__(self, host: str, argv: Sequence[str], start: Callable[[Sequence[str]], Process] = start_process) -> None:
+        super().__init__(host, start(argv), supervisor())
 
 
 class HostConnections:
@@ -88,8 +101,8 @@ class HostConnections:
         """Start a host's supervisor, which gets `request` as soon as it answers. The next wait reports a failure."""
         try:
             channel = self._begun.pop(host, None) or self._start_channel(host, fresh=fresh)
-        except OSError as exc:  # no descriptor, process or memory is left: that host's trouble, not the job's
-            self._failed.append(Arrival(host, lost=f"cannot start the connection: {exc.strerror or exc}"))
+        except OSError as exc:  # that host's trouble, not the job's
+            self._failed.append(Arrival(host, lost=not_started(exc)))
             return
         self._channels[host], self._requests[host] = channel, request
         if not self._paused:

@@ -17,7 +17,8 @@ from ...module_utils.shared import wire
 from ..job.settings import JobSettings
 from .access import Access
 from .agents import Agent, AgentClient, HostFailed, Limits, Progress
-from .connection import start_process
+from .connection import not_started, start_process
+from .descriptors import reserve
 from .progress import Emit, ProgressThrottle, Text, doing
 from .subprocesses import Subprocesses
 
@@ -98,6 +99,7 @@ class Fleet:
         self._connect = connect
         self._emit: Emit = _ignore
         self._agents: dict[str, FleetAgent] = {}
+        self._not_started: dict[str, str] = {}
         self._news: dict[str, str] = {}
 
     @contextlib.contextmanager
@@ -106,7 +108,11 @@ class Fleet:
 
         Args:
             emit: takes events: kind, host, details.
+
+        Raises:
+            UsageError: this machine does not allow as many open files as the hosts need.
         """
+        reserve(len(self.access))
         self._emit = emit
         finished = threading.Event()
         pulse = threading.Thread(target=self._ping, args=(finished,), daemon=True)
@@ -114,7 +120,11 @@ class Fleet:
         commands = {host: access.argv(access.agent) for host, access in self.access.items()}
         try:
             for host, argv in commands.items():
-                agents[host] = self._connect(host, argv, self._limits, self._note, self.subprocesses)
+                try:
+                    agents[host] = self._connect(host, argv, self._limits, self._note, self.subprocesses)
+                except OSError as exc:  # that host's trouble, in every round
+                    self._not_started[host] = not_started(exc)
+                    continue
                 agents[host].flush()  # its Python starts while we turn to the next host
             self._agents = agents
             if self.subprocesses.closed:
@@ -152,7 +162,7 @@ class Fleet:
         Raises:
             Cancelled: `stop` was called.
         """
-        chosen = list(self._agents if hosts is None else hosts)
+        chosen = list(self.access if hosts is None else hosts)
         if not chosen:
             return Answers()
         self._news.clear()
@@ -163,9 +173,11 @@ class Fleet:
 
         def one(host: str) -> None:
             try:
-                results[host] = request(self._agents[host])
+                results[host] = request(self._agent(host))
             except (HostFailed, wire.WireError) as exc:
                 failed[host] = str(exc)
+            except OSError as exc:  # of this machine: its disk is full, for example
+                failed[host] = f"on this machine: {exc.strerror or exc}" + (f": {exc.filename}" if exc.filename else "")
 
         with ThreadPoolExecutor(len(chosen)) as pool:
             futures = {pool.submit(one, host): host for host in chosen}
@@ -179,6 +191,11 @@ class Fleet:
             for future in futures:
                 future.result()
         return Answers(_in_order(chosen, results), _in_order(chosen, failed))
+
+    def _agent(self, host: str) -> FleetAgent:
+        if host in self._not_started:
+            raise HostFailed(self._not_started[host])
+        return self._agents[host]
 
     def _call_meanwhile(self, function: Callable[[], None] | None) -> None:
         try:

@@ -12,9 +12,9 @@ from functools import partial
 from typing import Any
 
 from ..caller.cancellation import StopSources
-from ..caller.descriptors import reserve
 from ..hosts.connection import start_process
 from ..hosts.connections import HostConnections
+from ..hosts.descriptors import OF_A_RECORD, reserve
 from ..job.host_settings import HostSettings
 from ..launch.planning import plan
 from ..launch.request import LaunchRequest, check_same_ranks
@@ -33,7 +33,7 @@ class Launch(Task):
         connect = {name: self._hosts.channel(name, first.specs[name].python, asked.settings.trust_owner) for name in first.table.hosts}
         if self._request.dry_run:
             return self._dry_run(asked)
-        reserve(len(connect))
+        reserve(len(connect), OF_A_RECORD)
         start = partial(start_process, env=self._request.environment)
         with contextlib.ExitStack() as begun:
             stops = begun.enter_context(StopSources(self._control))

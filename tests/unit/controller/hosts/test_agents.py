@@ -73,6 +73,20 @@ def test_agent_that_was_turned_away_is_started_again() -> None:
     client.finish(5.0)
 
 
+def test_agent_that_cannot_be_started_again_says_why() -> None:
+    away = ["/bin/sh", "-c", f"echo '{AWAY}' >&2; exit 255"]
+    again = lambda: start_process(["/no/such/ssh"])  # noqa: E731 - as in the test above
+    client = AgentClient("a", start_process(away), Limits(20.0, 20.0), lambda *_news: None, Subprocesses(), again=again)
+    with pytest.raises(HostFailed, match="cannot start the connection: No such file or directory"):
+        handshake(client)
+    client.finish(5.0)
+
+
+def test_program_that_cannot_be_started_says_why(start: Start) -> None:
+    with pytest.raises(HostFailed, match="cannot start /no/such/tar: No such file or directory"):
+        start().run(["/no/such/tar"], feed=lambda _fd: None)
+
+
 AWAY = "kex_exchange_identification: read: Connection reset by peer"
 
 

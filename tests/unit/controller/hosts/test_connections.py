@@ -17,6 +17,7 @@ from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.hosts import con
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.hosts.bootstrap import supervisor
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.hosts.connections import HostConnections
 from tests.support.waiting import wait_until
+from tests.unit.controller.fleets import FakeProcess
 
 PATIENCE = 30.0
 REQUEST = wire.encode_json(wire.SPEC, {"job": "j"})
@@ -208,6 +209,25 @@ def test_killed_connection_is_not_waited_for() -> None:
         process = connections._channels["a"].process
         connections.close("a", kill=True)
         assert process.wait(PATIENCE) == -9
+
+
+def test_command_gets_the_supervisor_s_program_first() -> None:
+    started: list[Sequence[str]] = []
+    process = FakeProcess()
+
+    def start(argv: Sequence[str]) -> FakeProcess:
+        started.append(argv)
+        return process
+
+    channel = connections_module.Channel("a", ["ssh", "a"], start)
+    channel.send(wire.encode(wire.PING))
+    got = process.read()
+    while channel.backlog:
+        channel.flush()
+        got += process.read()
+    process.close()
+    assert started == [["ssh", "a"]]
+    assert got == supervisor() + wire.encode(wire.PING)
 
 
 def test_host_that_does_not_read_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

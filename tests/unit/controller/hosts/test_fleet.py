@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import threading
@@ -95,19 +96,41 @@ def test_agents_are_let_go_whatever_ends_the_round() -> None:
     assert [agent.finished for agent in fleet.agents.values()] == [True, True]
 
 
-def test_agent_that_cannot_be_started_leaves_none() -> None:
-    fleet = FakeFleet({"a": {}, "b": {}})
+def without_b(fleet: FakeFleet, error: Exception) -> FakeFleet:
+    """Let the agent of a host not be startable."""
     started = fleet._connect
 
     def connect(host: str, *given: Any) -> Any:
         if host == "b":
-            raise OSError("no such program")
+            raise error
         return started(host, *given)
 
     fleet._connect = connect
-    with pytest.raises(OSError, match="no such program"), fleet.open(Events()):
+    return fleet
+
+
+def test_agent_that_cannot_be_started_is_the_failure_of_its_host() -> None:
+    fleet = without_b(fleet_of(a=1, b=2, c=3), OSError(errno.EMFILE, "Too many open files"))
+    with fleet.open(Events()) as opened:
+        for round_of in (work, lambda agent: agent.run(["rsync"])):
+            answers = opened.ask("asking", round_of, ["b"])
+            assert answers.failed == {"b": "cannot start the connection: Too many open files"}
+        assert opened.ask("asking", work).results == {"a": 1, "c": 3}
+    assert [agent.finished for agent in fleet.agents.values()] == [True, True]
+
+
+def test_error_while_agents_are_started_leaves_none() -> None:
+    fleet = without_b(fleet_of(a=1, b=2), ZeroDivisionError())
+    with pytest.raises(ZeroDivisionError), fleet.open(Events()):
         pass
     assert fleet.agents["a"].finished
+
+
+def test_error_of_this_machine_fails_the_host_that_was_worked_for() -> None:
+    error = OSError(errno.ENOSPC, "No space left on device", "/tmp/rsh")
+    with fleet_of(a=1, b=error).open(Events()) as fleet:
+        answers = fleet.ask("asking", work)
+    assert answers == Answers({"a": 1}, {"b": "on this machine: No space left on device: /tmp/rsh"})
 
 
 def test_stop_ends_a_round_in_another_thread() -> None:
