@@ -10,7 +10,8 @@ from typing import Any
 
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.network.facts.answers import HostAnswers
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.network.facts.host import host_network
-from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.network.plan.plan import Plan, plan_network
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.network.plan.plan import Plan
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.network.plan.planning import plan_network
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.network.plan.wishes import check_wishes
 
 SERVICE_IP = {"_name": "service_ip", "protocol_id_key": 1}

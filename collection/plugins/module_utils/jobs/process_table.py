@@ -7,21 +7,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections import namedtuple
 
-from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared.names import BOOT, MARK
-
-
-class Process(namedtuple("Process", "name parent group session start")):  # noqa: PYI024 - typing is slow to import
-    """A living process.
-
-    Attributes:
-        name: of its command.
-        parent, group, session: process ids; where ps does not tell the session it is the group.
-        start: text that tells it from another one that had the same process id.
-    """
-
-    __slots__ = ()
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils.jobs.process import Process, mark_in
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared.names import BOOT
 
 
 def take_table():
@@ -59,12 +47,6 @@ def mark_of(pid):
     except OSError:
         return ""  # gone meanwhile, or not ours to look at
     return mark_in(words)
-
-
-def mark_in(words):
-    """Return the mark among the words NAME=VALUE of an environment, given as bytes; "" when there is none."""
-    sign = MARK.encode() + b"="
-    return next((word[len(sign) :].decode("utf-8", "replace") for word in words if word.startswith(sign)), "")
 
 
 def _read(path):

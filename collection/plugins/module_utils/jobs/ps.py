@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from ansible_collections.mlxlaunch.cluster.plugins.module_utils.jobs.process_table import Process, mark_in
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils.jobs.process import Process, mark_in
 
 # -E shows the environment of one's own processes after their command.
 ALL = ("/bin/ps", "-axwwE", "-o", "pid=,ppid=,pgid=,stat=,lstart=,command=")

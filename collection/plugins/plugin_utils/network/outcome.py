@@ -16,7 +16,8 @@ from ..job.errors import UsageError
 from .change.result import Work, diff_of, lines_of, outcome_of
 from .facts.answers import HostAnswers
 from .facts.host import host_network
-from .plan.plan import Plan, plan_network
+from .plan.plan import Plan
+from .plan.planning import plan_network
 from .plan.wishes import Wishes
 from .recording.anonymise import anonymised
 from .recording.store import check_target, write_recording

@@ -10,7 +10,8 @@ import sys
 
 import pytest
 
-from ansible_collections.mlxlaunch.cluster.plugins.module_utils.jobs.process_table import Process, parse_stat, take_table
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils.jobs.process import Process
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils.jobs.process_table import parse_stat, take_table
 
 REST = b" 0 -1 4194304 99 0 0 0 0 0 0 0 20 0 1 0 4711 0"
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.jobs import processes as processes_module
-from ansible_collections.mlxlaunch.cluster.plugins.module_utils.jobs.process_table import Process
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils.jobs.process import Process
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.jobs.processes import Ender, descendants, job_processes
 
 TERM, KILL, CONT = signal.SIGTERM, signal.SIGKILL, signal.SIGCONT

@@ -8,7 +8,7 @@ import os
 import subprocess
 
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.jobs import ps
-from ansible_collections.mlxlaunch.cluster.plugins.module_utils.jobs.process_table import Process
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils.jobs.process import Process
 
 PS = b"""\
     1     0     1 Ss   Thu Nov 26 02:37:59 2026     /sbin/launchd

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import pytest
 
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.jobs import ps
-from ansible_collections.mlxlaunch.cluster.plugins.module_utils.jobs.process_table import Process
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils.jobs.process import Process
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.jobs.snapshots import INTERVAL, Snapshots
 
 PATIENCE = 20.0

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from ...output.columns import named
 from ..facts.finding import NOTE, WARN, Finding
@@ -17,10 +16,8 @@ from ..topology.cables import Cable
 from ..topology.meshes import unequal_pairs
 from ..topology.topology import Topology, missing_cables
 from .owners import owner_findings
+from .plan import Plan
 from .wishes import JACCL, JACCL_RING, THUNDERBOLT
-
-if TYPE_CHECKING:
-    from .plan import Plan
 
 _FULL_TUNNEL = 1  # a VPN takes all traffic by a default route, or by two halves of the world
 _STUDIOS = ("Mac15,14", "Mac16,9")  # those with Thunderbolt 5
@@ -176,6 +173,6 @@ def _sleep(plan: Plan) -> Iterator[Finding]:
             yield Finding(NOTE, "filevault", text, host.name)
 
 
-_Rules = tuple[Callable[["Plan"], Iterator[Finding]], ...]
+_Rules = tuple[Callable[[Plan], Iterator[Finding]], ...]
 _ABOUT_HOSTS: _Rules = (_tunnels, _owners, _sleep)
 _ABOUT_PLANS: _Rules = (_order, _unused, _unequal, _bridged, _addresses, _down, _macs)

@@ -12,7 +12,8 @@ import pytest
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.backends.rdma import check_rdma
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.network.facts.answers import HostAnswers
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.network.facts.host import host_network
-from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.network.plan.plan import Plan, plan_network
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.network.plan.plan import Plan
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.network.plan.planning import plan_network
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.network.plan.wishes import check_wishes
 from tests.unit.macs import Cluster, kinds, macs, mesh, ring
 
