@@ -7,7 +7,7 @@ from __future__ import annotations
 from ansible_collections.mlxlaunch import cluster as collection
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.lead.rank_end import signal_name
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared import wire
-from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared.credentials import HIDDEN, without_credentials
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared.credentials import HIDDEN, lacks_secret, without_credentials
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared.manifest import printable
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.caller.control import FOLDER as CONTROL_FOLDER
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.caller.home import at_home, without_tildes
@@ -91,6 +91,7 @@ __all__ = [
     "hostfile_from_inventory",
     "hostfile_from_names",
     "json_text",
+    "lacks_secret",
     "log_folder",
     "log_path",
     "make_prefix",

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from .._core import HIDDEN, RUN_SETTINGS, JobSettings, UsageError, check_settings, hostfile_from_data, log_folder
+from .._core import HIDDEN, RUN_SETTINGS, JobSettings, UsageError, check_settings, hostfile_from_data, lacks_secret, log_folder
 from .._inventory import AnsibleOptions, Inventory, Source, resolve_inventory
 
 _FORMAT = 2
@@ -111,7 +111,7 @@ def _check_secrets(record: Mapping[str, Any], given: Mapping[str, Any]) -> None:
     if HIDDEN in settings["index_url"] and not given.get("index_url"):
         raise UsageError(f"that run used {settings['index_url']}; credentials are not recorded, so give --index-url again")
     for name in ("args", "command", "mpi_args"):
-        if any(f"://{HIDDEN}@" in word for word in settings[name]):
+        if any(lacks_secret(word) for word in settings[name]):
             raise UsageError(f"that run had an address with credentials in its {name}; they are not recorded, so start it again in full")
 
 

@@ -49,9 +49,9 @@ def test_rdma_devices_are_in_the_hostfile_of_the_record() -> None:
 #: Values that have a canary, by setting.
 CANARIES = {
     "env": {"TOKEN": "canary"},
-    "args": ["--data", "https://ada:canary@data.example/x"],
-    "command": ["curl", "https://canary@data.example/x"],
-    "mpi_args": ["-x TOKEN=canary -x OTHER", "--x T2=canary"],
+    "args": ["--data", "https://ada:canary@data.example/x", "--data=https://data.example/x?token=canary&page=2"],
+    "command": ["curl", "https://canary@data.example/x", "https://data.example/x?X-Amz-Signature=canary"],
+    "mpi_args": ["-x TOKEN=canary -x OTHER", "--x T2=canary", "--y https://data.example/x?sig=canary"],
     "index_url": "https://ada:c%20a@canary@pkg.example/simple?token=canary",
 }
 

@@ -82,8 +82,9 @@ def test_credentials_are_asked_for_again(tmp_path: Path) -> None:
     run_dir = record(tmp_path, {"index_url": "https://***@pkg.example/simple"})
     assert "https://***@pkg.example/simple; credentials are not recorded, so give --index-url again" in refused(run_dir, None, {})
     rerun.load(run_dir, None, {"index_url": "https://a:b@pkg.example/simple"})
-    run_dir = record(tmp_path, {"args": ["--data", "s3://***@bucket"]})
-    assert "an address with credentials in its args" in refused(run_dir, None, {})
+    for address in ("s3://***@bucket", "https://host/path?page=2&token=***"):
+        run_dir = record(tmp_path, {"args": ["--data", address]})
+        assert "an address with credentials in its args" in refused(run_dir, None, {})
 
 
 def test_hosts_of_no_file_are_reached_as_they_were(tmp_path: Path) -> None:
