@@ -4,12 +4,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import stat
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.host import flock
+from tests.support.users import NOBODY, ONLY_ROOT, as_user
 
 
 @pytest.fixture
@@ -63,3 +68,43 @@ def test_removed_lock_is_not_taken_for_the_next(folder: str) -> None:
     assert not Path(flock.lock_path(folder)).exists()
     fd = flock.exclusive(folder)
     flock.release(fd)
+
+
+# -- strangers
+
+
+@pytest.fixture
+def open_folder() -> Iterator[str]:
+    """Give a directory to lock that everybody reaches, with a umask that takes nothing away."""
+    before = os.umask(0)
+    with tempfile.TemporaryDirectory(dir="/tmp") as parent:
+        Path(parent).chmod(0o755)
+        Path(parent, "env").mkdir()
+        yield f"{parent}/env"
+    os.umask(before)
+
+
+def test_lock_is_for_its_owner_alone(open_folder: str) -> None:
+    """Whoever may open one can hold it, and so keep deploys and jobs out."""
+    lock = Path(flock.lock_path(open_folder))
+    os.close(flock.hold(open_folder))
+    assert stat.S_IMODE(lock.stat().st_mode) == 0o600
+    lock.unlink()
+    flock.release(flock.exclusive(open_folder))
+    assert stat.S_IMODE(lock.stat().st_mode) == 0o600
+
+
+@ONLY_ROOT
+def test_stranger_cannot_flock_a_lock(open_folder: str) -> None:
+    lock = flock.lock_path(open_folder)
+    os.close(flock.hold(open_folder))
+
+    def take(flags: int) -> str:
+        fcntl.flock(os.open(lock, flags), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return "taken"
+
+    for flags in (os.O_RDONLY, os.O_WRONLY, os.O_RDWR):
+        assert as_user(0, lambda flags=flags: take(flags)) == "taken"
+        assert as_user(NOBODY, lambda flags=flags: take(flags)).startswith("PermissionError: ")
+    assert as_user(NOBODY, lambda: flock.hold(open_folder)).startswith("PermissionError: ")
+    flock.release(flock.exclusive(open_folder))
