@@ -355,7 +355,7 @@ def test_jobs_run_in_threads_side_by_side(cluster: Cluster) -> None:
 
     def launch(n: int) -> None:
         with cluster.lab.enter():  # a thread has a network of its own
-            results[n] = run_job(LOCAL, script, args=[str(n)], starting_port=30000 + 10 * n)
+            results[n] = run_job(LOCAL, script, args=[str(n)], starting_port="auto")
 
     threads = [threading.Thread(target=launch, args=(n,)) for n in range(2)]
     for thread in threads:
