@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.integration.cluster import MLXLAUNCH, PATIENCE, Done
+from tests.integration.cluster import MLXLAUNCH, PATIENCE, Done, job_files, read_until
 from tests.integration.deploying import ROOT, Site, brought, rows, where
 from tests.lab import Host
 from tests.lab.spec import USER
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.lab
 SHARED = "/srv/deploy/all"  # where everybody may make what he likes, as in /Users/Shared
 OWN = f"{SHARED}/mlx"
 STRANGER = "nobody"
-WHO = "import os, pwd\nprint(os.environ['MLX_RANK'], pwd.getpwuid(os.geteuid()).pw_name, __file__, flush=True)\n"
+WHO = "import os, pwd\nprint(os.environ['MLX_RANK'], pwd.getpwuid(os.geteuid()).pw_name, __file__, os.getpid(), flush=True)\n"
 MARK = f"{SHARED}/ran"
 
 
@@ -206,31 +207,29 @@ class Person:
         shutil.move(inventory, self.here / "hosts.yml")
 
     def command(self, *words: str) -> Done:
-        """Run `mlxlaunch` as this user, who may read what root may read: the lab's key, for example."""
+        """Run `mlxlaunch` to its end."""
+        return self.site.cluster._run(self._argv(*words), cwd=self.here, env=self._env, timeout=PATIENCE)
+
+    def started(self, *words: str) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
+        """Start `mlxlaunch`; it is ended when the block is left."""
+        return self.site.cluster.started(self._argv(*words), cwd=self.here, env=self._env)
+
+    def _argv(self, *words: str) -> list[str]:
+        """Return the command of this user, who may read what root may read: the lab's key, for example."""
         caps = ["--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search"]
         user = ["setpriv", f"--reuid={self.uid}", f"--regid={self.uid}", "--clear-groups", *caps]
+        seen = ["unshare", "--mount", "/bin/sh", "-ec", reachable(self.here), "sh"]
+        return [*seen, *user, *MLXLAUNCH, *words, "-i", "hosts.yml", "train.py"]
+
+    @property
+    def _env(self) -> dict[str, str]:
         folders = {"HOME": "home", "ANSIBLE_HOME": "a", "ANSIBLE_SSH_CONTROL_PATH_DIR": "cp", "TMPDIR": "t"}
         folders |= {"XDG_STATE_HOME": "state", "XDG_CACHE_HOME": "cache"}
-        env = {name: str(self.here / folder) for name, folder in folders.items()} | {"USER": self.name, "LOGNAME": self.name}
-        command = [
-            "unshare",
-            "--mount",
-            "/bin/sh",
-            "-ec",
-            reachable(self.here),
-            "sh",
-            *user,
-            *MLXLAUNCH,
-            *words,
-            "-i",
-            "hosts.yml",
-            "train.py",
-        ]
-        return self.site.cluster._run(command, cwd=self.here, env=env, timeout=PATIENCE)
+        return {name: str(self.here / folder) for name, folder in folders.items()} | {"USER": self.name, "LOGNAME": self.name}
 
     def on(self, host: Host, *argv: str) -> Done:
         """Run a program on a host as this user."""
-        return host.run(["setpriv", f"--reuid={self.account}", "--clear-groups", *argv])
+        return host.run(["setpriv", f"--reuid={self.account}", f"--regid={self.account}", "--clear-groups", *argv])
 
 
 def reachable(folder: Path) -> str:
@@ -279,6 +278,41 @@ def people(site: Site) -> Iterator[list[Person]]:
             shutil.rmtree(host.path(place), ignore_errors=True)
 
 
+def looks(root: str, project: str, folder: str, pid: str) -> dict[str, list[str]]:
+    """Return the commands by which somebody on a host looks at a job that runs there, or gets a hold of it.
+
+    Args:
+        root, project: what was deployed.
+        folder: of the job.
+        pid: of a rank.
+    """
+    versions, digest = os.path.split(project)
+    lock = f"{versions}/.{digest}.lock"
+    return {
+        "list the root": ["ls", root],
+        "read the script": ["cat", f"{project}/train.py"],
+        "hold the lock": ["flock", "-sn", lock, "true"],
+        "list the folder": ["ls", folder],
+        "read its files": ["cat", f"{folder}/MLX_HOSTFILE", f"{folder}/lock"],
+        "read the variables": ["cat", f"/proc/{pid}/environ"],
+        "signal a rank": ["sh", "-c", f"kill -0 {pid}"],
+    }
+
+
+def deeds(root: str, project: str, folder: str, pid: str) -> dict[str, list[str]]:
+    """Return the commands by which somebody would harm that job."""
+    return {
+        "remove what was deployed": ["rm", "-rf", f"{root}/projects"],
+        "add to it": ["touch", f"{root}/projects/new"],
+        "change the script": ["sh", "-c", f"echo >>{project}/train.py"],
+        "move the root": ["mv", root, f"{root}-moved"],
+        "open the root": ["chmod", "777", root],
+        "remove the folder": ["rm", "-rf", folder],
+        "change the spool": ["touch", f"{folder}/new"],
+        "end a rank": ["sh", "-c", f"kill -KILL {pid}"],
+    }
+
+
 def test_two_users_work_side_by_side_and_see_nothing_of_each_other(site: Site, people: list[Person]) -> None:
     for person in people:
         done = person.command("sync")
@@ -289,32 +323,59 @@ def test_two_users_work_side_by_side_and_see_nothing_of_each_other(site: Site, p
         for host in site.hosts[:2]:
             host.run(once.split()[1:], check=True)
 
-    done_by: dict[str, Done] = {}
-    threads = [threading.Thread(target=lambda who=who: done_by.update({who.name: who.command("run")})) for who in people]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for person in people:
-        done = done_by[person.name]
-        assert done.returncode == 0, done.stdout + done.stderr
-        said = [line.split() for line in done.stdout.splitlines()]
-        assert {words[1] for words in said} == {person.account}
-        assert len({words[2] for words in said}) == 1  # at one path on every host
-        assert said[0][2].startswith(f"{person.root}/projects/train/")
-
     ada, eve = people
-    for host in site.hosts[:2]:
-        before = sorted(host.path(ada.root).rglob("*"))
-        for argv in (["ls", ada.root], ["rm", "-rf", f"{ada.root}/projects"], ["touch", f"{ada.root}/projects/new"]):
-            assert eve.on(host, *argv).returncode != 0
-        assert sorted(host.path(ada.root).rglob("*")) == before
-    stolen = eve.command("run", "--root", ada.root)
-    assert stolen.returncode == 3
-    assert f"{ada.root}" in stolen.stderr
-    again = ada.command("run", "--keep", "0")
-    assert (again.returncode, brought(again)) == (0, 0), again.stderr
+    with contextlib.ExitStack() as stack:
+        gates = [stack.enter_context(site.cluster.gate(host, "ada")) for host in site.hosts[:2]]
+        (ada.here / "train.py").write_text(WHO + f"open({gates[0].path!r}, 'rb', 0).read(1)\nprint('done', flush=True)\n")
+        job = stack.enter_context(ada.started("run"))
+        # While the first one deploys and starts, the second one does the same.
+        done = eve.command("run")
+        assert done.returncode == 0, done.stdout + done.stderr
+        ranks_of(eve, done.stdout)
+        assert job.stdout
+        said = b""
+        while said.count(b"\n") < 2:
+            said += read_until(job.stdout.fileno(), b"\n", PATIENCE)
+        for host, (project, pid) in zip(site.hosts, ranks_of(ada, said.decode()), strict=False):
+            assert_nothing_is_in_reach(ada, eve, host, project, pid)
+        for words in (["run"], ["sync"], ["check"]):
+            stolen = eve.command(*words, "--root", ada.root)
+            assert stolen.returncode == 3, stolen.stdout + stolen.stderr
+            assert ada.root in stolen.stdout + stolen.stderr
+        assert job.poll() is None
+        for gate in gates:
+            gate.open()
+        out, errors = job.communicate(timeout=PATIENCE)
+        assert (job.returncode, out) == (0, b"done\ndone\n"), errors
+
+        for gate in gates:
+            gate.open()
+        again = ada.command("run", "--keep", "0")
+        assert (again.returncode, brought(again)) == (0, 0), again.stderr
     assert [len(site.versions(site.hosts[0], "train", person.root)) for person in people] == [1, 1]
+
+
+def ranks_of(person: Person, output: str) -> list[tuple[str, str]]:
+    """Return the project and process id of each rank, by what all have said."""
+    said = sorted(line.split() for line in output.splitlines())
+    assert [words[:2] for words in said] == [["0", person.account], ["1", person.account]]
+    assert len({words[2] for words in said}) == 1  # at one path on every host
+    assert said[0][2].startswith(f"{person.root}/projects/train/")
+    return [(str(Path(path).parent), pid) for _rank, _account, path, pid in said]
+
+
+def assert_nothing_is_in_reach(owner: Person, other: Person, host: Host, project: str, pid: str) -> None:
+    """Try everything with a job that runs on a host; its owner is the proof that the commands are right."""
+    [folder] = [path for path in job_files(host) if f"/home/{owner.account}/" in str(path)]
+    place = str(Path("/", folder.relative_to(host.path("/"))))
+    given = owner.root, project, place, pid
+    before = sorted(host.path(owner.root).rglob("*"))
+    assert {what: owner.on(host, *argv).returncode for what, argv in looks(*given).items()} == dict.fromkeys(looks(*given), 0)
+    tried = {what: other.on(host, *argv) for what, argv in (looks(*given) | deeds(*given)).items()}
+    assert [what for what, done in tried.items() if done.returncode == 0 or done.stdout] == []
+    assert sorted(host.path(owner.root).rglob("*")) == before
+    assert folder.is_dir()
+    assert owner.on(host, *looks(*given)["signal a rank"]).returncode == 0
 
 
 def test_root_that_one_user_prepared_for_another_is_refused(site: Site, people: list[Person]) -> None:
