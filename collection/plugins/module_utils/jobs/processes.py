@@ -42,7 +42,7 @@ def _prctl(*numbers):
 
 
 def job_processes(job, groups, root=0, known=None):
-    """Return {pid: command name} of the living processes of a job.
+    """Return {pid: command name} of the living processes of a job, each after its parent.
 
     Args:
         job: the job's id, the value of the variable `MARK` in its processes' environment.
@@ -56,7 +56,15 @@ def job_processes(job, groups, root=0, known=None):
     found |= {pid for pid, mark in marks.items() if mark == job}
     carriers = {pid for pid, mark in marks.items() if mark == mpi_mark(job)}
     found |= descendants(table, found | {root} - {0}, carriers)
-    return {pid: table[pid].name for pid in found - {os.getpid(), root}}
+    return {pid: table[pid].name for pid in sorted(found - {os.getpid(), root}, key=lambda pid: _depth(table, pid))}
+
+
+def _depth(table, pid):
+    """Return the number of processes above one, within reason: process ids may have been given again meanwhile."""
+    depth = 0
+    while pid in table and depth < len(table):
+        pid, depth = table[pid].parent, depth + 1
+    return depth
 
 
 def _in_groups(table, groups):
@@ -131,9 +139,11 @@ class Ender:
         if now >= self._kill_at:
             self._signal(self.remaining, signal.SIGKILL)
         elif now >= self._term_at:
-            # SIGCONT too: one that is stopped gets its SIGTERM only when it goes on.
+            # SIGCONT too: one that is stopped gets its SIGTERM only when it goes on. Parents come first: a program whose
+            # child is gone before it hears of the end takes that for a failure, or ends, and does not come to its handler.
+            new = [pid for pid in self.remaining if pid not in self._termed]
             for number in (signal.SIGTERM, signal.SIGCONT):
-                self._signal(set(self.remaining) - self._termed, number)
+                self._signal(new, number)
             self._termed |= set(self.remaining)
         self._pause = min(self._pause * 1.5, 0.1)
         self.next_look = min(now + self._pause, self._kill_at) if now < self._kill_at else now + self._pause

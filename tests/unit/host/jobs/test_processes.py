@@ -72,14 +72,23 @@ def test_known_process_is_found_unless_its_number_was_given_again(monkeypatch: p
     assert sorted(job_processes("job-1", set(), known={71: "71", 72: "earlier", 99: "99"})) == [71, 73]
 
 
+def test_parents_come_before_their_children(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are sent signals in this order: a shell whose child is gone first would end before its trap is run."""
+    rows = [(pid, parent, 70, 70) for pid, parent in ((70, 1), (64, 70), (72, 64), (65, 72), (71, 65), (128, 71))]
+    on_a_machine_with(monkeypatch, table_of(*rows))
+    assert list(job_processes("job-1", {70})) == [70, 64, 72, 65, 71, 128]
+
+
 def test_own_process_is_never_one_of_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
     on_a_machine_with(monkeypatch, table_of((os.getpid(), 1, 70, 70), (71, 1, 70, 70)))
     assert job_processes("job-1", {70}) == {71: "p71"}
 
 
-def test_loop_of_parents_does_no_harm() -> None:
+def test_loop_of_parents_does_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
     """The table is not of one moment: process ids may have been given again meanwhile."""
     assert descendants(table_of((71, 72, 1, 1), (72, 71, 1, 1)), {71, 99}) == {71, 72}
+    on_a_machine_with(monkeypatch, table_of((71, 72, 70, 70), (72, 71, 70, 70)))
+    assert sorted(job_processes("job-1", {70})) == [71, 72]
 
 
 @dataclass
@@ -131,6 +140,12 @@ def test_processes_that_honour_term_are_gone_at_once(machine: Machine) -> None:
     assert end(ender) < 0.1
     assert sorted(machine.sent) == [(71, TERM), (72, TERM)]
     assert (ender.remaining, ender.seen) == ({}, {71: "python3", 72: "tail"})
+
+
+def test_processes_get_term_in_the_order_in_which_they_are_found(machine: Machine) -> None:
+    machine.living = dict.fromkeys((72, 64, 71, 128, 65), "x")
+    end(Ender("job-1", {70}, 10, 0.0))
+    assert machine.sent == [(pid, TERM) for pid in (72, 64, 71, 128, 65)]
 
 
 def test_process_that_ignores_term_is_killed_after_the_grace(machine: Machine) -> None:
