@@ -1,6 +1,6 @@
 """Keywords of a play of the user's own, around our roles: each works, is honoured, or is refused in one line.
 
-All rows are plays of one playbook, and one run of it on this machine.
+All rows are plays of one playbook, and one run of it on this machine; but for one that waits, which has a run of its own beside.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ import pytest
 from tests.lab.start import CHECKOUT
 
 ANSIBLE_PLAYBOOK = str(Path(sys.executable).parent / "ansible-playbook")
-PATIENCE = 240.0
+#: Seconds for the run of all rows, each of which is a launch.
+PATIENCE = 840.0
+pytestmark = pytest.mark.timeout(900)  # the first test waits for that run
+
 #: What a rank leaves behind: a line with the variable that some rows set.
 MARK = 'echo "$GREETING" > OUT.$MLX_RANK'
 
@@ -47,6 +50,7 @@ class Row:
         said: a part of its message.
         absent: what the line on hosts that take no part says of them.
         greetings: what each rank printed; None where no rank may run.
+        apart: whether it has a run of its own, at the same time as that of the others.
     """
 
     play: Mapping[str, Any] = field(default_factory=dict)
@@ -60,6 +64,7 @@ class Row:
     said: str = ""
     absent: str = ""
     greetings: tuple[str, ...] | None = ("", "")
+    apart: bool = False
 
 
 LEFT = "(left the play: failed, unreachable or ended)"
@@ -103,19 +108,21 @@ ROWS = {
         said="p1: connection type 'winrm'",
         greetings=None,
     ),
-    "async at a role": Row(task={"async": 60}),
-    "async": Row(task={"async": 60}, role="", everywhere=False, result={"failed": True}, said="does not support async", greetings=None),
+    "async at a role": Row(task={"async": 600}),
+    "async": Row(task={"async": 600}, role="", everywhere=False, result={"failed": True}, said="does not support async", greetings=None),
     "delegate_to this machine": Row(task={"delegate_to": "localhost"}),
     "delegate_to": Row(
         task={"delegate_to": "n2"}, result=REFUSED, said="delegate_to: n2: this task runs where Ansible runs", greetings=None
     ),
     "timeout that is long": Row({"timeout": 600}),
+    # Long enough for ranks to be ready on a busy machine: Ansible counts from the begin of the task.
     "timeout": Row(
-        {"timeout": 10},
+        {"timeout": 40},
         vars={"mlx_command": ["sh", "-c", f"trap 'GREETING=bye; {MARK}; exit 0' TERM; sleep 600 & wait"]},
         result={"returncode": 124, "cause": "timeout", "changed": True, "failed": True},
         said="the task has had its time",
         greetings=("bye", "bye"),
+        apart=True,
     ),
     "refused before it started": Row(
         vars={"mlx_cwd": "/no/such/directory"},
@@ -206,29 +213,48 @@ def play(number: int, row: Row, out: Path) -> dict[str, Any]:
     }
 
 
+Printed = dict[str, str]
+
+
+def start(here: Path, name: str, rows: Mapping[int, Row], out: Path) -> subprocess.Popen[str]:
+    """Start the run of some rows, by number; it leaves their results in NAME.found."""
+    dump = {"copy": {"content": "{{ found | to_json }}", "dest": f"{here}/{name}.found"}}
+    last = {"hosts": "localhost", "gather_facts": False, "tasks": [dump]}
+    (here / f"{name}.yml").write_text(json.dumps([*(play(number, row, out) for number, row in rows.items()), last]))
+    env = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".ansible"), "XDG_STATE_HOME": str(here / "state")}
+    argv = [ANSIBLE_PLAYBOOK, "-i", "hosts.yml", f"{name}.yml"]
+    return subprocess.Popen(argv, cwd=here, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def finish(process: subprocess.Popen[str], here: Path, name: str) -> tuple[dict[str, Any], Printed]:
+    """Wait for the end of a run; return the results and the output by number."""
+    try:
+        stdout, stderr = process.communicate(timeout=PATIENCE)
+    finally:
+        process.kill()
+    path = here / f"{name}.found"
+    assert path.exists(), stdout + stderr
+    results: dict[str, Any] = json.loads(path.read_text())
+    return results, dict(piece.split("]", 1) for piece in stdout.split("PLAY [row ")[1:])
+
+
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], dict[str, str]]:
+def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], Printed]:
     """Run all rows; return the directory with what ranks left, and the results and the output by number."""
     here = tmp_path_factory.mktemp("plays")
     out = here / "out"
     out.mkdir()
-    dump = {"copy": {"content": "{{ found | to_json }}", "dest": f"{here}/found.json"}}
-    last = {"hosts": "localhost", "gather_facts": False, "tasks": [dump]}
-    plays = [play(number, row, out) for number, row in enumerate(ROWS.values())]
-    (here / "plays.yml").write_text(json.dumps([*plays, last]))
     (here / "hosts.yml").write_text(json.dumps(HOSTS))
     (here / "ansible.cfg").write_text("")
-    env = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".ansible"), "XDG_STATE_HOME": str(here / "state")}
-    done = subprocess.run(
-        [ANSIBLE_PLAYBOOK, "-i", "hosts.yml", "plays.yml"], cwd=here, env=env, capture_output=True, text=True, timeout=PATIENCE, check=False
-    )
-    assert (here / "found.json").exists(), done.stdout + done.stderr
-    printed = dict(piece.split("]", 1) for piece in done.stdout.split("PLAY [row ")[1:])
-    return out, json.loads((here / "found.json").read_text()), printed
+    rows = {apart: {at: row for at, row in enumerate(ROWS.values()) if row.apart is apart} for apart in (True, False)}
+    with start(here, "apart", rows[True], out) as beside, start(here, "plays", rows[False], out) as plays:
+        results, printed = finish(plays, here, "plays")
+        more_results, more_printed = finish(beside, here, "apart")
+    return out, results | more_results, printed | more_printed
 
 
 @pytest.mark.parametrize(("number", "name"), [*enumerate(ROWS)], ids=[*ROWS])
-def test_keyword_works_or_is_refused(number: int, name: str, found: tuple[Path, dict[str, Any], dict[str, str]]) -> None:
+def test_keyword_works_or_is_refused(number: int, name: str, found: tuple[Path, dict[str, Any], Printed]) -> None:
     row, (out, results, printed) = ROWS[name], found
     result = results[str(number)]
     assert {key: result.get(key) for key in row.result} == row.result, result
