@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import signal
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 
 from tests.integration.cluster import Cluster, Done
 from tests.lab import Host
+from tests.support.waiting import wait_until
 
 PORT = 2222
 HOSTFILE = ("sh", "-c", "cat $MLX_HOSTFILE; echo")
@@ -39,10 +39,8 @@ def sshd() -> Iterator[Callable[..., None]]:
         config.write_text("\n".join([f"Port {PORT}", f"PidFile {pid_file}", *options, *rest]) + "\n")
         started.append((host, host.path(pid_file)))
         host.run([shutil.which("sshd") or "/usr/sbin/sshd", "-f", "/etc/ssh/sshd_more"], check=True)
-        deadline = time.monotonic() + 20
-        while not host.path(pid_file).exists():
-            assert time.monotonic() < deadline, "sshd does not listen"
-            time.sleep(0.02)
+        path = host.path(pid_file)
+        wait_until(lambda: path.exists() and path.read_text().endswith("\n"), f"the other sshd of {host.name} listens")
 
     yield start
     for host, pid_file in started:

@@ -45,7 +45,7 @@ LogLevel VERBOSE
 Subsystem sftp internal-sftp
 """
 #: Seconds sshd may take to listen.
-_SSHD_PATIENCE = 20.0
+_SSHD_PATIENCE = 60.0
 
 
 def become_host(spec: LabSpec, host: HostSpec, channel: socket.socket) -> None:
@@ -210,7 +210,8 @@ def _start_sshd(log: int) -> int:
 def _await_listening(sshd: int) -> None:
     """Wait for the file sshd writes once its socket listens; a connection would leave a trace in the log."""
     deadline = time.monotonic() + _SSHD_PATIENCE
-    while not Path("/run/sshd.pid").exists():
+    pid = Path("/run/sshd.pid")
+    while not pid.exists() or not pid.read_text().endswith("\n"):
         if os.waitpid(sshd, os.WNOHANG)[0]:
             raise OSError("sshd ended at once; the reason is in the host's log")
         if time.monotonic() > deadline:

@@ -13,7 +13,7 @@ from typing import Any
 from .needs import LabError
 
 #: Seconds a request may take; booting 32 hosts on a slow machine is the longest.
-PATIENCE = 60.0
+PATIENCE = 150.0
 
 
 @contextlib.contextmanager

@@ -26,7 +26,7 @@ def ssh_config(spec: LabSpec, *, namespace: Path | None = None) -> str:
         "GlobalKnownHostsFile /dev/null",
         "StrictHostKeyChecking yes",
         "UpdateHostKeys no",
-        "ConnectTimeout 5",
+        "ConnectTimeout 30",  # for the exchange of keys too, which takes a busy machine some seconds
     ]
     if namespace:
         options += [f"ProxyCommand {_proxy_command(namespace)}", "ProxyUseFdpass yes"]

@@ -21,7 +21,9 @@ Ask = Callable[..., Any]
 
 _PATH = f"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:{BACK_DOOR}"
 #: Seconds killed processes may take to be gone.
-_END_PATIENCE = 5.0
+_END_PATIENCE = 60.0
+#: Seconds that it may take to get into a host, before the limit of what is run there counts.
+_ENTER_PATIENCE = 60.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +78,7 @@ class Host:
         return pid
 
     def run(
-        self, argv: Sequence[str | os.PathLike[str]], *, timeout: float = 30, check: bool = False, **options: Any
+        self, argv: Sequence[str | os.PathLike[str]], *, timeout: float = 60, check: bool = False, **options: Any
     ) -> subprocess.CompletedProcess[str]:
         """Run a program on the host, as root and not through ssh.
 
@@ -94,7 +96,7 @@ class Host:
         settings: dict[str, Any] = {"text": True, "env": {"PATH": _PATH, "HOME": "/root", "LANG": "C.UTF-8"}}
         settings |= {"stdin": subprocess.DEVNULL} if "input" not in options else {}
         begun = time.monotonic()
-        done = subprocess.run([*enter, *limit, *argv], check=check, timeout=timeout + 5, **(settings | options))
+        done = subprocess.run([*enter, *limit, *argv], check=check, timeout=timeout + _ENTER_PATIENCE, **(settings | options))
         if done.returncode in (-signal.SIGKILL, 128 + signal.SIGKILL) and time.monotonic() - begun >= timeout:
             raise subprocess.TimeoutExpired(done.args, timeout, done.stdout, done.stderr)
         return done

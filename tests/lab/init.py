@@ -31,7 +31,7 @@ from .spec import HostSpec, LabSpec
 _TRIES = 100
 
 #: Seconds all hosts of a lab together may take to boot, or one to end.
-_BOOT_PATIENCE, _END_PATIENCE = 40.0, 10.0
+_BOOT_PATIENCE, _END_PATIENCE = 120.0, 60.0
 #: State of a bridge port in sysfs: <linux/if_bridge.h>.
 _FORWARDING = "3"
 #: Brings the Thunderbolt ports of a Mac up.
@@ -383,7 +383,7 @@ def _answer_one(lab: LabInit, listener: socket.socket) -> None:
         connection,
         contextlib.suppress(OSError, ValueError),
     ):  # one who hangs up or talks nonsense gets no answer
-        connection.settimeout(5)
+        connection.settimeout(60)
         request = json.loads(connection.makefile().readline())
         connection.sendall(json.dumps(lab.answer(request)).encode() + b"\n")
 

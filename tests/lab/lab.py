@@ -23,7 +23,7 @@ from .spec import MOST_HOSTS, PERSONALITIES, LabSpec
 from .start import all_binds, end_owned, make_directory, start_init
 
 #: Seconds a lab for people may take to stop.
-_STOP_PATIENCE = 20.0
+_STOP_PATIENCE = 60.0
 
 Argument = str | os.PathLike[str]
 
@@ -160,7 +160,7 @@ class Lab:
         return [*enter, "--", *(os.fspath(argument) for argument in argv)]
 
     def run(
-        self, argv: Sequence[Argument], *, plain_ssh: bool = False, timeout: float = 60, check: bool = False, **options: Any
+        self, argv: Sequence[Argument], *, plain_ssh: bool = False, timeout: float = 120, check: bool = False, **options: Any
     ) -> subprocess.CompletedProcess[str]:
         """`subprocess.run` in the controller's network; captures text unless options say otherwise."""
         if not {"stdout", "stderr", "capture_output"} & options.keys():

@@ -91,6 +91,6 @@ def batch(lines: Iterable[str], *, check: bool = True) -> None:
     """Run `ip` with these lines in the caller's network; without check, do what works."""
     command = ["ip", *([] if check else ["-force"]), "-batch", "-"]
     text = "".join(f"{line}\n" for line in lines)
-    done = subprocess.run(command, input=text, text=True, capture_output=True, timeout=60, check=False)
+    done = subprocess.run(command, input=text, text=True, capture_output=True, timeout=120, check=False)
     if check and done.returncode != 0:
         raise OSError(f"ip: {done.stderr.strip()}")

@@ -24,7 +24,7 @@ from .needs import LabError, NoMacError
 #: Hosts of the shared lab.
 SHARED_HOSTS = 4
 #: Seconds that the processes a test has ended may take to be gone from the hosts.
-_QUIET_PATIENCE = 15.0
+_QUIET_PATIENCE = 60.0
 
 _FIXTURES = {"lab", "make_lab"}
 

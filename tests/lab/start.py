@@ -22,7 +22,7 @@ from .spec import LabSpec, hosts_file
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 #: Seconds a lab may take to start and to stop.
-_START_PATIENCE, _STOP_PATIENCE = 60.0, 20.0
+_START_PATIENCE, _STOP_PATIENCE = 150.0, 60.0
 
 _OWN_FILES = (
     "lab.json",
@@ -110,7 +110,7 @@ def _make_keys(spec: LabSpec) -> None:
     making = [
         subprocess.Popen(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", file]) for comment, file in keys.items()
     ]
-    codes = [process.wait(timeout=60) for process in making]
+    codes = [process.wait(timeout=120) for process in making]
     if any(codes):
         raise LabError("ssh-keygen failed")
 

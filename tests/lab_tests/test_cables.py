@@ -80,7 +80,7 @@ def test_cable_connects_two_hosts_and_no_others(lab: Lab) -> None:
         told(host, "ifconfig", interface, "inet", own, "netmask", "255.255.255.252")
     told(three, "ifconfig", "en3", "inet", "10.1.0.2", "netmask", "255.255.255.252")  # the same, on another cable
     assert "interface: en2" in told(one, "route", "-n", "get", "10.1.0.2")
-    connect = "import socket,sys; socket.create_connection(('10.1.0.2', 22), 5).recv(8)"
+    connect = "import socket,sys; socket.create_connection(('10.1.0.2', 22), 60).recv(8)"
     told(one, "/usr/bin/python3", "-c", connect)
     for host, interface, own in ((one, "en2", "10.1.0.1"), (two, "en3", "10.1.0.2"), (three, "en3", "10.1.0.2")):
         told(host, "ifconfig", interface, "inet", own, "-alias")

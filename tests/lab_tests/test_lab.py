@@ -20,7 +20,7 @@ from tests.lab import lab as lab_module
 from tests.lab.pytest_plugin import start_or_skip
 from tests.lab.start import CHECKOUT
 from tests.support.processes import is_gone
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 MakeLab = Callable[..., Lab]
 
@@ -29,6 +29,11 @@ def answers(lab: Lab, host: Host, seconds: int = 30) -> bool:
     """Whether ssh gets through in that time."""
     done = lab.run(["ssh", "-F", lab.ssh_config, "-o", f"ConnectTimeout={seconds}", host.name, "true"])
     return done.returncode == 0
+
+
+def await_answer(lab: Lab, host: Host) -> None:
+    """Wait until ssh gets through; a busy machine takes seconds for one connection."""
+    wait_until(lambda: answers(lab, host), f"{host.name} answers again")
 
 
 def assert_silent(lab: Lab, host: Host) -> None:
@@ -69,6 +74,17 @@ def round_trip_ms(lab: Lab, host: Host) -> float:
             socket.create_connection((host.address, 22), timeout=30).close()
             times.append(1000 * (time.monotonic() - begun))
     return min(times)
+
+
+def assert_round_trip(lab: Lab, host: Host, *, at_least: float = 0.0, below: float) -> None:
+    """Hold round trips to so many milliseconds. None is too short; on a busy machine many are too long, but not all."""
+
+    def comes_below() -> bool:
+        took = round_trip_ms(lab, host)
+        assert took >= at_least
+        return took < below
+
+    wait_until(comes_below, f"a round trip to {host.name} takes less than {below:g} ms")
 
 
 # --- hosts are separate machines ---
@@ -170,11 +186,9 @@ def test_terminals_work(lab: Lab) -> None:
 
 def test_run_on_a_host_is_bounded_and_leaves_nothing(lab: Lab) -> None:
     host = lab.hosts[0]
-    begun = time.monotonic()
     with pytest.raises(subprocess.TimeoutExpired):
-        host.run(["sleep", "60"], timeout=0.2)
-    assert time.monotonic() - begun < 30
-    assert not running(host, "sleep", "60")
+        host.run(["sleep", "4712"], timeout=0.2)
+    wait_until(lambda: not running(host, "sleep", "4712"), "it has ended")
 
 
 def test_processes_tell_arguments_parent_and_directory(lab: Lab) -> None:
@@ -243,22 +257,22 @@ def test_sshd_logs_can_be_read(lab: Lab) -> None:
 
 def test_cut_is_silent_and_heal_brings_connections_back(lab: Lab) -> None:
     host = lab.hosts[0]
-    with open_session(lab, host, "read -t 100 line; echo got $line") as ssh:
+    with open_session(lab, host, "read -t 1000 line; echo got $line") as ssh:
         host.cut()
         assert_silent(lab, host)
         assert answers(lab, lab.hosts[1])
         assert host.run(["cat", "/sys/class/net/eth0/carrier"]).stdout == "1\n"
         assert ssh.poll() is None
         host.heal()
-        wait_until(lambda: answers(lab, host, 1), "it answers again")
-        assert ssh.communicate("through\n", timeout=60)[0] == "got through\n"
+        await_answer(lab, host)
+        assert ssh.communicate("through\n", timeout=PATIENCE)[0] == "got through\n"
 
 
 def test_kill_ssh_ends_sessions_but_not_their_programs_nor_sshd(lab: Lab) -> None:
     host = lab.hosts[0]
     with open_session(lab, host, "exec sleep 42") as ssh:
         host.kill_ssh()
-        assert ssh.wait(timeout=60) == 255
+        assert ssh.wait(timeout=PATIENCE) == 255
         await_running(host, "sleep", "42")
         assert answers(lab, host)
     host.kill_all()
@@ -304,10 +318,10 @@ def test_reinstall_blanks_the_disk(lab: Lab) -> None:
 def test_slow_delays_both_directions(lab: Lab) -> None:
     host, other = lab.hosts[:2]
     host.slow(delay_ms=150)
-    assert 300 <= round_trip_ms(lab, host) < 600
-    assert round_trip_ms(lab, other) < 150
+    assert_round_trip(lab, host, at_least=300, below=600)
+    assert_round_trip(lab, other, below=150)
     host.slow()
-    assert round_trip_ms(lab, host) < 150
+    assert_round_trip(lab, host, below=150)
 
 
 def test_slow_limits_the_rate_and_keeps_data_intact(lab: Lab) -> None:
@@ -318,7 +332,7 @@ def test_slow_limits_the_rate_and_keeps_data_intact(lab: Lab) -> None:
     done = lab.ssh("node1", "seq 150000")
     took = time.monotonic() - begun
     assert done.stdout == "".join(f"{number}\n" for number in range(1, 150001))
-    assert len(done.stdout) * 8 / 8e6 < took < 60
+    assert len(done.stdout) * 8 / 8e6 < took
 
 
 def test_slow_and_cut_go_together(lab: Lab) -> None:
@@ -327,7 +341,7 @@ def test_slow_and_cut_go_together(lab: Lab) -> None:
     host.slow(delay_ms=5)
     assert_silent(lab, host)
     host.heal()
-    wait_until(lambda: answers(lab, host, 1), "it answers again")
+    await_answer(lab, host)
     assert round_trip_ms(lab, host) >= 10
 
 
@@ -376,7 +390,8 @@ def test_restore_undoes_everything(lab: Lab) -> None:
         lab.restore()
     assert all(answers(lab, host) for host in lab.hosts)
     assert lab.leftovers() == {}
-    assert max(round_trip_ms(lab, host) for host in lab.hosts) < 300
+    for host in lab.hosts:
+        assert_round_trip(lab, host, below=300)
     two.run(["bash", "-c", "head -c 100000 /dev/zero > /opt/big"], check=True)
     assert abs(int(lab.ssh(one, "date +%s").stdout) - time.time()) < 600
 
@@ -447,12 +462,12 @@ def test_nothing_is_left_when_the_owner_is_killed(lab: Lab) -> None:
 
 def test_stop_takes_processes_in_its_network_and_its_directory(make_lab: MakeLab) -> None:
     lab = make_lab(1)
-    sleep = lab.popen(["sleep", "60"])
+    sleep = lab.popen(["sleep", "4713"])
     network = Path(f"/proc/{lab.pid}/ns/net").readlink()
     wait_until(lambda: Path(f"/proc/{sleep.pid}/ns/net").readlink() == network, "it is in the lab's network")
     pids = [lab.pid, lab.hosts[0].pid]
     lab.stop()
-    assert sleep.wait(timeout=60) == -9
+    assert sleep.wait(timeout=PATIENCE) == -9
     assert all(is_gone(pid) for pid in pids)
     assert not lab.dir.exists()
 
@@ -469,8 +484,9 @@ def test_a_foreign_directory_is_refused(lab: Lab, tmp_path: Path) -> None:
     assert (tmp_path / "thesis").exists()
 
 
-@pytest.mark.parametrize(("count", "seconds"), [(4, 15.0), (32, 60.0)])
+@pytest.mark.parametrize(("count", "seconds"), [(4, 45.0), (32, 120.0)])
 def test_starting_is_quick(make_lab: MakeLab, count: int, seconds: float) -> None:
+    """It takes a second or two, and a busy machine many times as long."""
     begun = time.monotonic()
     made = make_lab(count)
     assert time.monotonic() - begun < seconds
@@ -505,7 +521,7 @@ def test_a_lab_for_people_comes_works_from_outside_and_goes(lab: Lab, tmp_path: 
         assert "2 hosts" in again.stdout
         assert re.search(r"node2 +198\.18\.0\.12 +198\.18\.1\.12 +on", _cli("status", "--dir", place).stdout)
         ssh = ["ssh", "-F", str(place / "ssh_config"), "node2", "hostname"]
-        assert subprocess.run(ssh, check=False, text=True, capture_output=True, timeout=60).stdout == "node2\n"
+        assert subprocess.run(ssh, check=False, text=True, capture_output=True, timeout=PATIENCE).stdout == "node2\n"
         pid = Lab.attach(place).pid
     finally:
         down = _cli("down", "--dir", place)

@@ -237,7 +237,7 @@ def test_a_mac_stays_one_after_power_off_and_reinstallation(make_lab: MakeLab) -
 def test_starting_macs_is_about_as_quick(make_lab: MakeLab) -> None:
     begun = time.monotonic()
     lab = make_lab(4, personality="mac")
-    assert time.monotonic() - begun < 15  # as for Linux machines: test_lab.py
+    assert time.monotonic() - begun < 45  # as for Linux machines: test_lab.py
     assert lab.ssh("node4", "uname").stdout == "Darwin\n"
 
 
@@ -250,7 +250,7 @@ def test_faults_work_on_a_mac(lab: Lab, host: Host) -> None:
     assert "space" in over_ssh(lab, "dd if=/dev/zero of=/opt/x bs=1000000 count=1").stderr
     host.restore()
     with pytest.raises(subprocess.TimeoutExpired):  # the limit is the lab's own, by a program that no Mac has
-        host.run(["sleep", "60"], timeout=0.2)
+        host.run(["sleep", "4712"], timeout=0.2)
     assert told(lab, "echo well") == "well\n"
 
 

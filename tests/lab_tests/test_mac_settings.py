@@ -10,6 +10,7 @@ import pytest
 
 from tests.lab import Host, Lab
 from tests.lab.pytest_plugin import start_or_skip
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.lab, pytest.mark.mac]
 
@@ -38,7 +39,7 @@ def mac(started: Lab) -> Host:
 def new_mac(mac: Host) -> Iterator[Host]:
     """Give the Mac to a test that changes it; the next one gets it as it was."""
     yield mac
-    assert mac.leftovers() == []
+    wait_until(lambda: mac.leftovers() == [], "nothing is left running")
     mac.reinstall()
 
 
@@ -135,7 +136,8 @@ def test_power_settings_outlive_a_restart(started: Lab, new_mac: Host) -> None:
 
 
 def test_pmset_names_what_keeps_the_mac_awake(started: Lab) -> None:
-    text = over_ssh(started, "caffeinate -i & pmset -g; pmset -g custom; kill %1")
+    shown = "for _ in {1..100}; do pmset -g | grep -q prevented && break; done"  # it takes a moment to begin
+    text = over_ssh(started, f"caffeinate -i & {shown}; pmset -g; pmset -g custom; kill %1")
     assert " sleep                1 (sleep prevented by caffeinate)\n" in text
     assert " sleep                1\n" in text
 

@@ -40,5 +40,5 @@ def controller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
     yield
     for socket in home.glob("cp/*"):
         # Every lab has the same addresses, so a shared connection must not outlive its test.
-        subprocess.run(["ssh", "-o", f"ControlPath={socket}", "-O", "exit", "x"], capture_output=True, check=False, timeout=20)
+        subprocess.run(["ssh", "-o", f"ControlPath={socket}", "-O", "exit", "x"], capture_output=True, check=False, timeout=60)
     shutil.rmtree(home, ignore_errors=True)

@@ -35,7 +35,7 @@ class Strangers:
             "IdentitiesOnly yes",
             f'UserKnownHostsFile "{self.known_hosts}"',
             "GlobalKnownHostsFile /dev/null",
-            "ConnectTimeout 5",
+            "ConnectTimeout 30",
         ]
         self.config.write_text(more + "".join(names) + "Host *\n" + "".join(f"  {line}\n" for line in everyone))
         for host in lab.hosts:
@@ -103,6 +103,7 @@ def configure_sshd(host: Host, *lines: str) -> None:
     """Put lines before a host's configuration of sshd, which count for more, and wait until it has read them."""
     config, pid = host.path("/etc/ssh/sshd_config"), host.path("/run/sshd.pid")
     config.write_text("".join(f"{line}\n" for line in lines) + config.read_text())
-    begun = pid.stat().st_mtime_ns
-    host.kill(int(pid.read_text()), signal.SIGHUP)
-    wait_until(lambda: pid.exists() and pid.stat().st_mtime_ns != begun, f"sshd of {host.name} has begun anew")
+    number = int(pid.read_text())
+    pid.unlink()  # it writes another one
+    host.kill(number, signal.SIGHUP)
+    wait_until(lambda: pid.exists() and pid.read_text().endswith("\n"), f"sshd of {host.name} has begun anew")

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 #: Seconds. Generous: a busy machine takes many times as long, and only a test that fails waits that long.
-PATIENCE = 60.0
+PATIENCE = 120.0
 
 
 def wait_until(condition: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:

@@ -21,7 +21,7 @@ PATH = "/usr/bin:/bin:/usr/sbin:/sbin"
 #: Set for what runs at the start of a Mac.
 BOOT = "MLXLAB_BOOT"
 #: Seconds that the start of a Mac waits for a service; one that takes longer goes on beside.
-PATIENCE = 3.0
+PATIENCE = 30.0
 KNOWN = (
     *("Label", "Program", "ProgramArguments", "RunAtLoad", "KeepAlive", "Disabled"),
     *("UserName", "WorkingDirectory", "EnvironmentVariables", "StandardOutPath", "StandardErrorPath"),
@@ -92,9 +92,13 @@ def words_of(plist):
 def start(label):
     """Run a service; note how it ended, if it is one that ends, and does so soon."""
     service = services()[label]
+    begun, begins = os.pipe()
     pid = os.fork()
     if pid == 0:
         become(service["plist"])
+    os.close(begins)
+    os.read(begun, 1)  # it is closed when the program has taken the place of this one, in a session of its own
+    os.close(begun)
     note(label, runs=service["runs"] + 1, pid=pid)
     if service["plist"].get("KeepAlive"):
         return
