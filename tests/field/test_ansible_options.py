@@ -21,7 +21,7 @@ from mlxlaunch_ansible import plan_job
 from tests.support.delays import without_delays
 
 MLXLAUNCH = str(Path(sys.executable).with_name("mlxlaunch"))
-PATIENCE = 90
+PATIENCE = 200  # seconds after which a launch hangs
 PASSWORD = "sesame-of-the-vault"
 TOKEN = "token-that-nobody-shall-see"
 SHOW = "-- sh -c 'echo $RANK $A'"

@@ -25,7 +25,7 @@ from tests.support.delays import without_delays
 
 MLXLAUNCH = str(Path(sys.executable).parent / "mlxlaunch")
 ANSIBLE_PLAYBOOK = str(Path(sys.executable).parent / "ansible-playbook")
-PATIENCE = 120.0
+PATIENCE = 200.0  # seconds after which a launch hangs
 RUN = ("run", "-n", "2", "--starting-port", "auto", "--", "echo", "ran")
 
 NO, YES, NOWHERE, ODD = "False", "True", "/no/such/place", "nonsense"

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-PATIENCE = 120
+PATIENCE = 200  # seconds after which a launch hangs
 JOB = '["127.0.0.1"] * 2, command=["echo", "hi"], starting_port="auto"'
-LONG = '["127.0.0.1"] * 2, command=["sh", "-c", "echo up; sleep 60"], starting_port="auto"'
+LONG = '["127.0.0.1"] * 2, command=["sh", "-c", "echo up; sleep 600"], starting_port="auto"'
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from tests.support.delays import without_delays
 
 __all__ = ["controller"]
 
-PATIENCE = 120.0
+PATIENCE = 200.0  # seconds after which a launch, or a play with some, hangs
 LAUNCH = "mlxlaunch.cluster.launch"
 SECRET = "open sesame"
 
@@ -341,9 +341,9 @@ EVERY: dict[str, tuple[Any, Any]] = {
     "stdin": ("none", "none"),
     "tty": ("no", False),
     "grace": ("1.5", 1.5),
-    "lease": ("2e1", 20.0),
-    "connect_timeout": (25, 25.0),
-    "timeout": (99, 99.0),
+    "lease": ("2e2", 200.0),
+    "connect_timeout": (250, 250.0),
+    "timeout": (999, 999.0),
     "keep_runs": (7, 7),
     "sync": ("off", False),
     "project_dir": (".", "."),

@@ -1,8 +1,8 @@
 """In place of a lying host's Python: runs the real one, and changes what it says to the controller.
 
 It stands on the host as a program. Beside it `lie.py` defines `lie(frame, call, say)`, which returns the bytes to send in
-place of a frame; `call` is the call that an agent answers, else None, and `say` writes bytes at once. All that the
-controller sends is kept in `heard`.
+place of a frame, or None, and then nothing is said any more; `call` is the call that an agent answers, else None, and
+`say` writes bytes at once. All that the controller sends is kept in `heard`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import re
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -31,22 +30,26 @@ def main() -> None:
     from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared import wire
 
     calls: list[Any] = [None]
+    said = threading.Event()
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) as child:
         assert child.stdin
         assert child.stdout
-        threading.Thread(target=listen, args=(child, int(program[1]), calls, wire), daemon=True).start()
+        threading.Thread(target=listen, args=(child, int(program[1]), calls, wire, said), daemon=True).start()
         decoder = wire.Decoder(marker=True)
-        greeted = False
+        greeted = silent = False
         while data := os.read(child.stdout.fileno(), 65536):
             frames = decoder.feed(data)
             if decoder.synchronised and not greeted:
                 greeted = True
                 say(wire.MARKER)
             for frame in frames:
-                say(lie(frame, calls[0], say) or b"")
+                words = None if silent else lie(frame, calls[0], say)
+                silent = words is None
+                say(words or b"")
+    said.set()
 
 
-def listen(child: Any, size: int, calls: list[Any], wire: Any) -> None:
+def listen(child: Any, size: int, calls: list[Any], wire: Any, said: threading.Event) -> None:
     """Pass on what the controller sends, and note the call that it makes; end this program when the real one has ended."""
     decoder = wire.Decoder()
     with (HERE / "heard").open("ab", buffering=0) as heard:
@@ -59,7 +62,7 @@ def listen(child: Any, size: int, calls: list[Any], wire: Any) -> None:
             child.stdin.write(data)
     child.stdin.close()
     child.wait()
-    time.sleep(1.0)  # for the last of what it said, unless a lie takes for ever
+    said.wait(60.0)  # for the last of it, unless a lie takes for ever
     os._exit(0)
 
 

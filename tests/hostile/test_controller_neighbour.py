@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.cluster import MLXLAUNCH, read_until
+from tests.integration.cluster import MLXLAUNCH, PATIENCE, read_until
 from tests.support.neighbour import named_sockets, sockets, works_for_a_neighbour
 from tests.support.processes import descendants
 
@@ -66,7 +66,7 @@ def test_running_job_is_closed_to_other_users(place: Path, umask: int) -> None:
             worked = works_for_a_neighbour(paths)
             listening = {str(path) for path in sockets(paths)}
         finally:
-            _output, errors = job.communicate(timeout=80)
+            _output, errors = job.communicate(timeout=PATIENCE)
     assert job.returncode == 0, errors
     assert paths, "a job has files"
     assert any(path.name == "events.jsonl" for path in paths)
@@ -83,7 +83,7 @@ def test_record_of_a_job_is_closed_to_other_users(place: Path, umask: int) -> No
     before = os.umask(umask)
     try:
         done = subprocess.run(
-            [*MLXLAUNCH, "run", *words], cwd=place, env=environment(place), stdin=subprocess.DEVNULL, check=False, timeout=80
+            [*MLXLAUNCH, "run", *words], cwd=place, env=environment(place), stdin=subprocess.DEVNULL, check=False, timeout=PATIENCE
         )
     finally:
         os.umask(before)

@@ -23,8 +23,10 @@ from tests.unit.controller.fleets import Events
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a file system")
 
-#: Seconds in which all must be over, however busy this machine is; the lease of these tests is 3.
-BOUND = 70.0
+#: Seconds in which all must be over, however busy this machine is; limits of the product come after 10 s.
+BOUND = 180.0
+#: Seconds of silence: less than these 10, and long enough for a busy machine.
+LEASE = 8
 
 
 @pytest.mark.parametrize("below", ["", "/deep/root"])
@@ -33,7 +35,7 @@ def test_root_that_hangs_is_named_with_its_host(tmp_path: Path, below: str) -> N
     for folder in (project, dead):
         folder.mkdir()
     (project / "train.py").write_text("pass\n")
-    settings = JobSettings(script=f"{project}/train.py", project_dir=str(project), lease=3.0, root=f"{dead}{below}")
+    settings = JobSettings(script=f"{project}/train.py", project_dir=str(project), lease=LEASE, root=f"{dead}{below}")
     access = {"slow": Access(lambda shell: ["/bin/sh", "-c", shell], host_command([sys.executable], agent()))}
     deploy = Deploy(settings, wanted_project(settings), access, check=False, differences=False)
     begun = time.monotonic()
@@ -61,12 +63,12 @@ def test_job_in_a_directory_that_hangs_starts_nowhere(tmp_path: Path, what: str)
     begun = time.monotonic()
     with hanging(str(dead)):
         done = subprocess.run(
-            [*MLXLAUNCH, "run", "-i", inventory, "--lease", "3", "--connect-timeout", "10", *words, script],
+            [*MLXLAUNCH, "run", "-i", inventory, "--lease", str(LEASE), "--connect-timeout", "10", *words, script],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=BOUND,
         )
     assert done.returncode == 3, done.stderr
     assert "started" not in done.stdout

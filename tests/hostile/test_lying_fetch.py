@@ -60,7 +60,7 @@ def fetch(here: Path, files: object, content: bytes = KEY) -> subprocess.Complet
     (here / "hosts.json").write_text(json.dumps({"mlx": {"hosts": {"liar": liar}}}))
     (here / "play.yml").write_text(PLAY.replace("CWD", str(here / "job")).replace("TO", str(here / "to" / "fetched")))
     command = [Path(sys.executable).with_name("ansible-playbook"), "-i", here / "hosts.json", here / "play.yml"]
-    return subprocess.run(command, cwd=here, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(command, cwd=here, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=200)
 
 
 def written(here: Path) -> list[str]:

@@ -28,7 +28,7 @@ SECRET = "the private key of ada"
 ESCAPES = "\x1b]52;c;eA==\x07\x9b2J\x1b[1;1Hall hosts are ready"
 #: Put before every lie: the frame as it came, and one that holds something else.
 LIE = """
-import json, time
+import json
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared import wire
 def same(frame, **more):
     return wire.encode(frame.kind, frame.payload, frame.rank, frame.offset)
@@ -97,7 +97,7 @@ ANSWERS: dict[str, tuple[str, str, str]] = {
     "length": ("hello", "return wire.HEADER.pack(frame.kind, 0, 0, 2**32 - 1) + bytes(2**20)", "a frame of 4294967295 bytes"),
     "endless": ("hello", "forever(say, wire.encode(wire.STDOUT, bytes(2**16)))", "frame of kind"),
     "no end": ("hello", "say(wire.HEADER.pack(frame.kind, 0, 0, 2**25)); forever(say, bytes(2**16))", "a frame of 33554432 bytes"),
-    "silence": ("look", "time.sleep(1000)", "silent for"),
+    "silence": ("look", "return None", "silent for"),
     "state": ("look", "return told(frame, {'result': {**result, 'project': 'perfect'}})", "answer to look: project"),
     "other files": (
         "project_begin",
@@ -206,7 +206,7 @@ FRAMES: dict[str, tuple[int, str, str]] = {
         "does not fit a job",
     ),
     "endless": (wire.STARTED, "forever(say, wire.encode(99, bytes(2**16)))", "a frame of unknown kind 99"),
-    "silence": (wire.STARTED, "time.sleep(1000)", "silent for"),
+    "silence": (wire.STARTED, "return None", "silent for"),
 }
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from tests.support.delays import without_delays
 
-CANARY = f"canary-{os.getpid()}"  # of this test process alone: each rank looks at all processes
+CANARY = f"canary-{os.getpid()}-end"  # of this test process alone: each rank looks at all processes
 PLAYBOOK = Path(__file__).parents[2] / "playbooks/launch.yml"
 ANSIBLE_PLAYBOOK = str(Path(sys.executable).with_name("ansible-playbook"))
 #: What ranks do: they know the secret, look who else could read it, and print neither.
@@ -111,7 +111,7 @@ def secret_file(folder: Path) -> Path:
 
 def run(command: list[str], folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, **variables}
-    return subprocess.run(command, env=env, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(command, env=env, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=200)
 
 
 def recorded(folder: Path) -> str:
