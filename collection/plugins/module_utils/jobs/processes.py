@@ -110,15 +110,15 @@ class Ender:
     """
 
     GIVE_UP = 10.0  # seconds after KILL; a process in uninterruptible sleep may take for ever
+    LOOKS = 8  # of patience, at least: on a busy machine its seconds may pass while neither this nor those get to run
 
     def __init__(self, job, groups, grace, now, root=0, known=None, patience=0.0):
-        self._job = job
-        self._groups = groups
-        self._root = root
-        self._known = known
+        self._find = lambda: job_processes(job, groups, root, known)
         self._termed = set()
+        self._grace = grace
         self._term_at = now + patience
-        self._kill_at = self._term_at + grace
+        self._kill_at = float("inf") if patience else now + grace
+        self._looks_left = self.LOOKS if patience else 0
         self._pause = 0.005
         self.next_look = now
         self.remaining = {}
@@ -131,14 +131,18 @@ class Ender:
 
     def look(self, now):
         """Signal the processes that are there; return True when none is, or none can be ended (see `remaining`)."""
-        self.remaining = job_processes(self._job, self._groups, self._root, self._known)
+        self.remaining = self._find()
         if not self.remaining or now > self._kill_at + self.GIVE_UP:
             return True
-        if now >= min(self._term_at, self._kill_at):
+        due = now >= self._term_at and self._looks_left <= 0
+        self._looks_left -= 1
+        if due:
+            self._kill_at = min(self._kill_at, now + self._grace)
+        if due or now >= self._kill_at:
             self.seen.update(self.remaining)
         if now >= self._kill_at:
             self._signal(self.remaining, signal.SIGKILL)
-        elif now >= self._term_at:
+        elif due:
             # SIGCONT too: one that is stopped gets its SIGTERM only when it goes on. Parents come first: a program whose
             # child is gone before it hears of the end takes that for a failure, or ends, and does not come to its handler.
             new = [pid for pid in self.remaining if pid not in self._termed]

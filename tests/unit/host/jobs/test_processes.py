@@ -47,6 +47,16 @@ def test_process_that_soon_ends_by_itself_is_not_seen(monkeypatch: pytest.Monkey
     assert sent == [(pid, number) for number in (TERM, CONT) for pid in seen]
 
 
+def test_patience_does_not_pass_while_nothing_gets_to_run(machine: Machine) -> None:
+    """On a busy machine a look may come seconds late, and then the others have not been at work either."""
+    ender = Ender("job-1", {70}, 1, 0.0, patience=0.3)
+    for at in range(Ender.LOOKS):
+        assert not ender.look(20.0 * at)
+    assert machine.sent == []
+    assert not ender.look(200.0)
+    assert [number for _pid, number in machine.sent] == [TERM, TERM]
+
+
 def test_stranger_whose_group_has_a_ranks_old_number_is_none_of_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process id of a rank that is over may be given again, to a job of an interactive shell for example."""
     on_a_machine_with(monkeypatch, table_of((1, 0, 1, 1), (60, 1, 60, 60), (71, 60, 71, 60), (72, 71, 71, 60)))
