@@ -76,7 +76,7 @@ def playbook(folder: Path, *words: str, **variables: Any) -> list[str]:
 
 
 def local(folder: Path, *words: str) -> list[str]:
-    return cli("-n", "1", *words, "--backend", "ring", "--log-dir", str(folder / "log"), rank(folder), TYPED)
+    return cli("-n", "1", *words, "--backend", "ring", "--starting-port", "auto", "--log-dir", str(folder / "log"), rank(folder), TYPED)
 
 
 #: Places for a secret, by way in and spelling: the command of the user.
