@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.cluster import MLXLAUNCH, SOON, Cluster
+from tests.integration.cluster import MLXLAUNCH, Cluster
 
 Done = subprocess.CompletedProcess[str]
 PATIENCE = 200  # seconds after which a launch hangs
@@ -159,10 +159,8 @@ def test_host_that_is_down_hides_no_problem_and_makes_none(cluster: Cluster) -> 
     (cluster.here / "x.py").write_text("print('ran')")
     cluster.hosts[1].power_off()
     inventory = cluster.inventory({"node1": {}, "node2": {}, "node3": {"mlx_python": "/nowhere/python"}})
-    for limit in (SOON, "30", "120"):  # by then the others have to be ready, which takes longer on a busy machine
-        done = cluster.mlxlaunch("-i", inventory, "--connect-timeout", limit, "x.py", timeout=PATIENCE)
-        if "2 of 3 hosts not ready" in done.stderr:
-            break
+    # The network, or ssh, gives up the host that is down. The others have time until they are ready.
+    done = cluster.mlxlaunch("-i", inventory, "--connect-timeout", "120", "x.py", timeout=PATIENCE)
     assert done.returncode == 3
     assert "2 of 3 hosts not ready: node2, node3" in done.stderr
     assert "python /nowhere/python is not there" in done.stderr
