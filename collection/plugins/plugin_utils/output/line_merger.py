@@ -4,7 +4,8 @@
 """The order in which the ranks' bytes reach one terminal or file. Pure.
 
 Lines of different ranks never mix, yet nobody waits for a newline. The source in the middle of a line owns the place,
-and its bytes pass at once. Others keep their lines until its newline comes, or for a short time.
+and its bytes pass at once. Others keep their lines until its newline comes, or for a short time. A newline that comes
+after that ends nothing any more, and is left out: whoever writes a line and its newline separately gets no empty line.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class LineMerger:
         self.hold = hold
         self.newline = b"\n"
         self._owner: Hashable | None = None
+        self._broken: set[Hashable] = set()  # sources of which nothing has come since their line was broken
         self._waiting: dict[Hashable, bytearray] = {}
         self._since = 0.0
         self._news = 0.0
@@ -66,6 +68,7 @@ class LineMerger:
         deadline = self.deadline()
         if deadline is None or now < deadline:
             return b""
+        self._broken.add(self._owner)
         self._owner = None
         return self.newline + self._release(now)
 
@@ -106,6 +109,9 @@ class LineMerger:
 
     def _write(self, source: Hashable, data: bytes) -> bytes:
         """Return `data` with its prefixes, and remember the owner of the line it stops in."""
+        if data and source in self._broken:
+            self._broken.discard(source)
+            data = data.removeprefix(self.newline if data.startswith(self.newline) else b"\n")
         if not data:
             return b""
         fresh = self._owner is None

@@ -34,6 +34,16 @@ def merge(steps: list[Step], merger: LineMerger | None = None) -> list[bytes]:
         pytest.param([(0, "a", b"1"), (0.1, "b", b"x"), (0.2, "a", b"2\n3")], [b"1", b"", b"2\nx"], id="who waited in mid-line comes next"),
         pytest.param([(0, "a", b"1"), (0.1, "b", b"x\n"), (0.2, "a", b"2")], [b"1", b"", b"2"], id="owner goes on while others wait"),
         pytest.param([(0, "a", b"1"), (0, "b", b"x"), (0.3, "b", b"y\n")], [b"1", b"", b"\nxy\n"], id="line is broken after the hold"),
+        pytest.param(
+            [(0, "a", b"1"), (0, "b", b"x"), (0.3, "b", b"\n"), (0.4, "a", b"\n"), (0.5, "a", b"\n")],
+            [b"1", b"", b"\nx\n", b"", b"\n"],
+            id="newline after the break ends nothing",
+        ),
+        pytest.param(
+            [(0, "a", b"1"), (0, "b", b"x"), (0.3, "c", b""), (0.4, "a", b"\n2\n"), (0.4, "b", b"\n")],
+            [b"1", b"", b"\nx", b"", b"\n2\n"],
+            id="newline after the break that waits itself",
+        ),
         pytest.param([(0, "a", b"1"), (0, "b", b"x\n"), (9, "a", b"2\n")], [b"1", b"", b"2\nx\n"], id="newline that comes late but comes"),
         pytest.param([(0, "a", b"1"), (0, "b", b"x\n"), (9, "a", b"2")], [b"1", b"", b"2\nx\n"], id="more of a line, but no newline"),
         pytest.param(
@@ -201,3 +211,4 @@ def test_open_line_is_broken_as_the_terminal_wants_it() -> None:
     merger.newline = b"\r\n"
     assert merger.feed("a", b"one", 0.0) + merger.feed("b", b"two\n", 0.5) == b"one"
     assert merger.tick(2.0) == b"\r\ntwo\n"
+    assert merger.feed("a", b"\r\nthree\r\n", 2.1) == b"three\r\n"
