@@ -14,7 +14,7 @@ import re
 
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.host import machine
 
-_SECONDS = 8.0  # for each, counted from the time at which nothing else is left to do
+_SECONDS = 20.0  # for each, counted from the time at which nothing else is left to do
 _MOST = 600_000  # bytes of all answers together, in JSON
 _FIREWALL = "/usr/libexec/ApplicationFirewall/socketfilterfw"
 _COMMANDS = {

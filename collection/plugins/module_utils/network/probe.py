@@ -15,7 +15,7 @@ from ansible_collections.mlxlaunch.cluster.plugins.module_utils.host import mach
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.network import programs
 
 FORMAT = 1
-_SLOW, _QUICK = 20.0, 8.0  # seconds; a Mac's profiler takes one or two
+_SLOW, _QUICK = 60.0, 20.0  # seconds; a Mac's profiler takes one or two, and ten times as many on one that is at work
 SHARING = "/Library/Preferences/SystemConfiguration/com.apple.nat.plist"
 
 # The names are those of files in a recording, see docs/network.md.

@@ -18,7 +18,7 @@ from .bootstrap import supervisor
 from .connection import Connection, Patience, Process, not_started, start_process
 
 _CLOSE_PATIENCE = 5.0  # seconds
-_LAST_WORDS = 0.2  # seconds that a process may take to end before it has begun, for its status
+_LAST_WORDS = 1.0  # seconds that a process may take to end before it has begun, for its status
 # Bytes that may wait for a channel. No honest host lets more come together: it takes a window of each rank's input.
 MOST_UNSENT = 32 * 1024 * 1024
 

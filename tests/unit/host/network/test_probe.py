@@ -41,7 +41,7 @@ def test_mac_is_asked_with_its_own_programs(monkeypatch: pytest.MonkeyPatch, tmp
 
 
 def test_every_answer_has_a_bounded_time() -> None:
-    assert all(0 < seconds <= 20 for _argv, seconds in {**probe.MAC, **probe.LINUX}.values())
+    assert all(0 < seconds <= 60 for _argv, seconds in {**probe.MAC, **probe.LINUX}.values())
 
 
 def test_kernel_tells_the_kind_of_an_interface(tmp_path: Path) -> None:
