@@ -20,7 +20,7 @@ class Woken:
         self.event.set()
 
     def wait(self) -> None:
-        assert self.event.wait(10)
+        assert self.event.wait(60)
         self.event.clear()
 
 

@@ -46,7 +46,7 @@ def ansible_inventory(path: Path, **env: str) -> subprocess.CompletedProcess[str
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=200,
     )
 
 
@@ -99,7 +99,7 @@ def test_text_of_a_hostfile_is_no_template(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=200,
     )
     assert "{{ lookup('pipe', 'echo no') }}" in done.stdout
 

@@ -71,7 +71,7 @@ class FakeAgent:
 
     def wait_until_closed(self, **_arguments: Any) -> Any:
         """Answer a call as a host that is stuck: not before the connection is closed."""
-        assert self._closed.wait(20), "nobody closed it"
+        assert self._closed.wait(60), "nobody closed it"
         raise Cancelled
 
     def named(self, do: str) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from mlxlaunch_ansible import Event, LaunchError
 from mlxlaunch_ansible._request import JobRequest, Surroundings
 from mlxlaunch_ansible._session import Session
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 HERE = Surroundings("/here", "/env/bin/python")
 FINISHED = {"returncode": 0, "cause": "finished", "message": "all ranks returned 0", "ranks": [], "first_failure": None}
 FINISHED |= {"problems": {}, "duration": 1.0, "run_dir": "/runs/j1"}

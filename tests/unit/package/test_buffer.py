@@ -9,7 +9,7 @@ import pytest
 from mlxlaunch_ansible import Event
 from mlxlaunch_ansible._buffer import EventBuffer
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 def output(data: bytes) -> Event:

@@ -83,8 +83,8 @@ def ended(runner: Runner, folder: Path, monkeypatch: pytest.MonkeyPatch, source:
     run = PlaybookRun("launch.yml", source or Source(paths=("/hosts.yml",)), over.set)
     assert run.join()  # nothing has been started
     run.start(folder, {"mlx_group": "mlx"})
-    assert over.wait(20)
-    assert run.join(20)
+    assert over.wait(60)
+    assert run.join(60)
     return run
 
 

@@ -12,7 +12,7 @@ from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared import wi
 from mlxlaunch_ansible import UsageError
 from mlxlaunch_ansible._stdin_window import StdinSender
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 class Job:

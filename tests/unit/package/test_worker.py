@@ -15,7 +15,7 @@ from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.job.version impo
 from mlxlaunch_ansible import Event, LaunchError
 from mlxlaunch_ansible._worker import WorkerLink, events_in
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 GREETING = wire.encode_json(wire.PING, greeting())
 
 

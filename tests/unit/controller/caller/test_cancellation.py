@@ -16,7 +16,7 @@ from ansible_collections.mlxlaunch.cluster.plugins.module_utils.lead.outcome imp
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared import wire
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.caller.cancellation import StopSources
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 class Program:

@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.caller import orphan_guard
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.caller.orphan_guard import end_of_parent, parent_of_worker
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 COLLECTIONS = Path(orphan_guard.__file__.partition("ansible_collections")[0])
 
 # A parent that ends once its child watches it. The child has the pipe in `watching`, and standard output.

@@ -133,7 +133,7 @@ def test_facts_of_a_cancelled_round_stand() -> None:
         return FOUND
 
     def stuck(**_given: Any) -> Any:
-        assert answered.wait(20)
+        assert answered.wait(60)
         case.gather.stop()
         raise Cancelled
 

@@ -61,7 +61,7 @@ def test_written_files_stay_known_when_the_rest_is_cancelled() -> None:
         return OLD
 
     def stuck(**_given: Any) -> Any:
-        assert written.wait(20)
+        assert written.wait(60)
         raise Cancelled
 
     placed, _events, _fleet = write(a={**TAKES, "place_hostfile": place}, b={**TAKES, "place_hostfile": stuck})

@@ -188,10 +188,10 @@ def test_two_thousand_files_are_selected_and_scanned_quickly(top: Path) -> None:
         write(top, f"package{at % 40}/module{at}.py")
     write(top, ".gitignore", text="\n".join(["*.log", "/out", "!keep.log", "**/tmp", "[abc]*.bin"] * 10))
     project = select(str(top / "train.py"), str(top))
-    began = time.monotonic()
+    began = time.process_time()
     project = select(str(top / "train.py"), str(top))
     tree = scan_project(project)
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5  # of a processor, whatever else it does
     assert len(tree.entries) > 2040
 
 

@@ -149,8 +149,9 @@ def test_a_host_that_does_not_answer_is_given_up(start: Start) -> None:
 
 
 def test_silent_host_is_given_up_while_a_program_runs_here(start: Start) -> None:
-    client = start(lease=0.5)
+    client = start()
     handshake(client)
+    client.lease = 0.5
     os.killpg(client.process.pid, signal.SIGSTOP)  # type: ignore[attr-defined]
     try:
         with pytest.raises(HostFailed, match=r"^silent for 0\.5 s: network, host or sleep$"):

@@ -19,7 +19,7 @@ from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.hosts.connection
 from tests.support.waiting import wait_until
 from tests.unit.controller.fleets import FakeProcess
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 REQUEST = wire.encode_json(wire.SPEC, {"job": "j"})
 # The program that is sent comes first.
 PEER = f"import os, sys, time; sys.stdin.buffer.read({len(supervisor())}); say = lambda data: os.write(1, data); "

@@ -51,7 +51,7 @@ def test_round_asks_all_hosts_or_those_named_in_order() -> None:
 
 def test_hosts_work_at_the_same_time() -> None:
     meeting = threading.Barrier(3)
-    with fleet_of(**dict.fromkeys("abc", lambda: meeting.wait(20) >= 0)).open(Events()) as fleet:
+    with fleet_of(**dict.fromkeys("abc", lambda: meeting.wait(60) >= 0)).open(Events()) as fleet:
         assert fleet.ask("meeting", work).results == {"a": True, "b": True, "c": True}
 
 
@@ -66,7 +66,7 @@ def test_failures_are_in_the_order_of_hosts() -> None:
     b_failed = threading.Event()
 
     def fail_last() -> None:
-        assert b_failed.wait(20)
+        assert b_failed.wait(60)
         raise HostFailed("last")
 
     def fail_first() -> None:
@@ -164,7 +164,7 @@ def test_error_meanwhile_ends_the_wait_for_hosts() -> None:
 
 def test_work_meanwhile_is_done_while_hosts_answer() -> None:
     done = threading.Event()
-    with fleet_of(a=lambda: done.wait(20)).open(Events()) as fleet:
+    with fleet_of(a=lambda: done.wait(60)).open(Events()) as fleet:
         assert fleet.ask("asking", work, meanwhile=done.set).results == {"a": True}
 
 
@@ -186,13 +186,13 @@ def progress_of(fleet: FakeFleet, text: Any, release: threading.Event) -> dict[s
 
 def test_report_names_the_hosts_that_are_not_done() -> None:
     release = threading.Event()
-    fleet = fleet_of(a=1, b=lambda: release.wait(20))
+    fleet = fleet_of(a=1, b=lambda: release.wait(60))
     assert progress_of(fleet, "looking at", release) == {"text": "looking at b", "hosts": ["b"]}
 
 
 def test_report_has_the_latest_news_of_a_host() -> None:
     release = threading.Event()
-    fleet = FakeFleet({host: {"work": lambda: release.wait(20)} for host in "abcdef"})
+    fleet = FakeFleet({host: {"work": lambda: release.wait(60)} for host in "abcdef"})
 
     def request(agent: Agent) -> Any:
         if agent.host == "b":
@@ -212,7 +212,7 @@ def test_report_has_the_latest_news_of_a_host() -> None:
 
 def test_report_may_have_a_text_of_its_own() -> None:
     release = threading.Event()
-    fleet = fleet_of(a=1, b=lambda: release.wait(20))
+    fleet = fleet_of(a=1, b=lambda: release.wait(60))
 
     def text(pending: Sequence[str], _news: Any) -> str:
         return f"{len(pending)} to go"
@@ -239,7 +239,7 @@ def test_agents_of_a_round_answer_over_their_connections(tmp_path: Path) -> None
 
 
 def test_host_that_answers_pings_may_exceed_the_lease() -> None:
-    with Fleet({"a": HERE}, JobSettings(lease=0.3)).open(Events()) as fleet:
+    with Fleet({"a": HERE}, JobSettings(lease=2)).open(Events()) as fleet:
         fleet.ask("asking", handshake)
-        answers = fleet.ask("running", lambda agent: agent.run(["sh", "-c", "sleep 1; echo done"]))
+        answers = fleet.ask("running", lambda agent: agent.run(["sh", "-c", "sleep 2.5; echo done"]))
     assert answers.results == {"a": (0, "done\n")}

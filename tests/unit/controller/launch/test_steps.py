@@ -28,7 +28,7 @@ from tests.unit.gangs import READY, World, done, exited, ready, together
 from tests.unit.launches import PlayedDeploy, request
 from tests.unit.readers import output
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 DEPLOYED = Deployed("/root", environment="/root/envs/e", project="/root/projects/p", script="/root/projects/p/train.py")
 SCRIPT = {"command": (), "script": "train.py"}
 

@@ -18,7 +18,7 @@ def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
     """Give the two ends of a connection: ours and the reader's."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        theirs.settimeout(10)
+        theirs.settimeout(60)
         yield ours, theirs
 
 
@@ -68,7 +68,7 @@ def test_reader_that_is_behind_shows_as_backlog(ends: tuple[socket.socket, socke
     reader = threading.Thread(target=read, args=(ends[1], 10_000_000))
     reader.start()
     sink.close()
-    reader.join(10)
+    reader.join(60)
     assert (sink.backlog, sink.broken) == (0, False)
 
 

@@ -80,10 +80,10 @@ def test_closing_goes_on_as_long_as_the_reader_takes_something() -> None:
     """Each piece of the queue is taken only when the one before it has been: none of them hits the patience."""
     taken: list[int] = []
     writer = Writer(lambda data: (threading.Event().wait(0.05), taken.append(len(data))), Woken())
-    for _each in range(20):
+    for _each in range(50):
         writer.put(bytes(300_000))
-    writer.close(patience=0.5)
-    assert (sum(taken), writer.size) == (6_000_000, 0)
+    writer.close(patience=2.0)
+    assert (sum(taken), writer.size) == (15_000_000, 0)
 
 
 def test_writer_that_was_given_nothing_has_no_thread() -> None:
@@ -103,7 +103,7 @@ def test_bytes_are_written_though_the_descriptor_is_full() -> None:
     got = 0
     while got < len(data):
         got += len(os.read(pipe.read, 65536))
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
     pipe.close()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ import pytest
 
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.check.handlers import FUNCTIONS
 from tests.unit.local_agent import LocalHost
+from tests.unit.loopback import free_address
 
 
 @pytest.fixture
@@ -26,8 +26,7 @@ def host() -> Iterator[LocalHost]:
 @pytest.fixture
 def address() -> str:
     """An address on this machine where nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        return f"127.0.0.1:{one.getsockname()[1]}"
+    return free_address()
 
 
 def test_clock_is_that_of_this_machine(host: LocalHost) -> None:

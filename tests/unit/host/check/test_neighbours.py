@@ -9,13 +9,14 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 
 import pytest
 
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.check import neighbours
+from tests.support.waiting import wait_until
 from tests.unit.local_agent import LocalAgent
+from tests.unit.loopback import free_address
 
 
 @pytest.fixture
@@ -24,12 +25,6 @@ def agent() -> Iterator[LocalAgent]:
     made = LocalAgent()
     yield made
     neighbours.hush(made)
-
-
-def free_address() -> str:
-    """Return an address on this machine where nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        return f"127.0.0.1:{one.getsockname()[1]}"
 
 
 def is_open(address: str) -> bool:
@@ -87,7 +82,4 @@ def test_nothing_listens_when_the_agent_is_killed() -> None:
         assert process.stdout.readline() == b"up\n"
         assert is_open(address)
         process.send_signal(signal.SIGKILL)
-    deadline = time.monotonic() + 20
-    while is_open(address):
-        assert time.monotonic() < deadline, "it still listens"
-        time.sleep(0.01)
+    wait_until(lambda: not is_open(address), "nothing listens any more")

@@ -240,7 +240,7 @@ def test_of_two_builds_at_once_one_builds_and_one_waits(root: Path, wheels: Path
     def start_other_and_wait(argv: list[str], **options: Any) -> tuple[int, str]:
         if argv[1] == "venv":
             thread.start()
-            assert waited.wait(30)
+            assert waited.wait(60)
         return run(argv, **options)
 
     first = build(spec, start_other_and_wait, lambda _line: None)

@@ -10,16 +10,15 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.host.ports import Kept, inodes_of, owner, parse_lsof
+from tests.unit.loopback import free_port, own_address
 
 FLAG = "--starting-port"
 
 
 @pytest.fixture
 def port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+    """A port that is free."""
+    return free_port()
 
 
 @pytest.fixture
@@ -32,7 +31,7 @@ def kept() -> Iterator[list[Kept]]:
 
 
 def test_kept_port_is_no_other_jobs_until_it_is_let_go(port: int, kept: list[Kept]) -> None:
-    listen = [f"127.0.0.1:{port}"]
+    listen = [f"{own_address()}:{port}"]
     kept.append(Kept(listen, [0, 1], FLAG))
     assert kept[0].shifts == [0, 1]
     kept.append(Kept(listen, [0, 2], FLAG))
@@ -43,13 +42,13 @@ def test_kept_port_is_no_other_jobs_until_it_is_let_go(port: int, kept: list[Kep
 
 
 def test_rank_can_listen_on_a_kept_port(port: int, kept: list[Kept]) -> None:
-    kept.append(Kept([f"127.0.0.1:{port}"], [0], FLAG))
-    with socket.create_server(("127.0.0.1", port)) as server, socket.create_connection(server.getsockname()):
+    kept.append(Kept([f"{own_address()}:{port}"], [0], FLAG))
+    with socket.create_server((own_address(), port)) as server, socket.create_connection(server.getsockname()):
         pass
 
 
 def test_given_port_that_another_job_keeps_is_a_doubt_only(port: int, kept: list[Kept]) -> None:
-    kept += [Kept([f"127.0.0.1:{port}"], [0], FLAG), Kept([f"127.0.0.1:{port}"], [0], FLAG)]
+    kept += [Kept([f"{own_address()}:{port}"], [0], FLAG) for _job in range(2)]
     assert (kept[1].shifts, kept[1].problems) == ([0], [])
     assert kept[1].doubts == [f"port {port} is kept for another job here{owner('udp', port)}; try another {FLAG}, or auto"]
     assert str(os.getpid()) in kept[1].doubts[0]

@@ -17,7 +17,7 @@ from ansible_collections.mlxlaunch.cluster.plugins.module_utils.jobs import ps
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.jobs.process import Process
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.jobs.snapshots import INTERVAL, Snapshots
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 def turn(selector: selectors.BaseSelector, until: Callable[[], object]) -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.launch.guard import Orders
 from tests.support.processes import is_gone, parent_of
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 _ROOT = Path(__file__).parents[4] / ".ansible"
 _PROGRAM = """
@@ -88,7 +88,7 @@ class Family:
         for stream in (self.front.stdin, self.front.stdout):
             assert stream
             stream.close()
-        self.front.wait(20)
+        self.front.wait(PATIENCE)
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def test_killed_supervisor_is_followed_by_the_end_of_its_job(family: Family) -> 
         family.do(order)
     assert family.front.poll() is None
     os.kill(family.supervisor, signal.SIGKILL)
-    assert family.front.wait(20) == 1  # at once: whoever waits for it hears of the end
+    assert family.front.wait(PATIENCE) == 1  # at once: whoever waits for it hears of the end
     assert family.said()[:5] == ["job.0", [12], 5.0, True, {"7": "then"}]
     wait_until(lambda: is_gone(family.guard), "the guard has ended")
     assert not family.is_locked()

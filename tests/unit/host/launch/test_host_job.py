@@ -25,7 +25,7 @@ from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared import wi
 from tests.support.processes import is_gone, is_stopped
 from tests.unit.host_specs import OWN_JOB, host_spec, rank_spec
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 class Ports:

@@ -18,7 +18,7 @@ from ansible_collections.mlxlaunch.cluster.plugins.module_utils.launch.mpi_shim 
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.launch.mpi_side import MpiSide, ShimServer
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared import wire
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 def turn(selector: selectors.BaseSelector, until: Callable[[], Any]) -> None:

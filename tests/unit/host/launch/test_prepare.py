@@ -16,6 +16,7 @@ from ansible_collections.mlxlaunch.cluster.plugins.module_utils.launch.prepare i
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared.spec import HostSpec, RankSpec
 from tests.support.users import NOBODY, ONLY_ROOT, as_user
 from tests.unit.host_specs import host_spec, rank_spec
+from tests.unit.loopback import free_address
 
 VERSION = "projects/llm/0123456789abcdef"
 
@@ -32,10 +33,7 @@ def problems(tmp_path: Path, **wanted: Any) -> list[str]:
 
 def test_host_that_has_everything_has_no_problems(tmp_path: Path) -> None:
     (tmp_path / "train.py").touch()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    assert problems(tmp_path, script="train.py", addresses=["127.0.0.1"], listen=[f"127.0.0.1:{port}"]) == []
+    assert problems(tmp_path, script="train.py", addresses=["127.0.0.1"], listen=[free_address()]) == []
 
 
 @pytest.mark.parametrize(

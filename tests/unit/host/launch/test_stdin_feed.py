@@ -17,7 +17,7 @@ from ansible_collections.mlxlaunch.cluster.plugins.module_utils.launch import st
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.launch.stdin_feed import CHUNK, WINDOW, Feeder, RankStdin
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared import wire
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 class Pipe:

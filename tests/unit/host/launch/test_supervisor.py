@@ -22,6 +22,7 @@ from tests.support.processes import descendants, is_gone, parent_of
 from tests.support.waiting import PATIENCE, wait_until
 from tests.unit.host.real_supervisor import RealSupervisor
 from tests.unit.host_specs import host_spec
+from tests.unit.loopback import free_port, own_address
 
 
 class Status:
@@ -245,12 +246,20 @@ def real(tmp_path: Path) -> Iterator[RealSupervisor]:
     made.close()
 
 
+def name_of(pid: int) -> str:
+    """Return the name of a process's command, nothing when it has ended meanwhile."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
 def hidden_of(real: RealSupervisor) -> int:
     """Return the process id of the hidden process, once it is there."""
     found: list[int] = []
 
     def there() -> bool:
-        found[:] = [pid for pid in descendants(real.process.pid) if Path(f"/proc/{pid}/comm").read_text() == "sleep\n"]
+        found[:] = [pid for pid in descendants(real.process.pid) if name_of(pid) == "sleep"]
         return bool(found) and Path(f"/proc/{found[0]}/environ").read_bytes() == b""
 
     wait_until(there, "the hidden process runs")
@@ -333,17 +342,15 @@ def test_too_few_open_files_are_told_before_the_start(tmp_path: Path) -> None:
 
 def test_kept_ports_are_free_when_the_end_is_told(real: RealSupervisor) -> None:
     """Also if the guard is slow to leave."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    guard = parent_of(real.start("import time; time.sleep(1000)", listen=[f"127.0.0.1:{port}"])["pid"])
+    port = free_port()
+    guard = parent_of(real.start("import time; time.sleep(1000)", listen=[f"{own_address()}:{port}"])["pid"])
     real.until(wire.STARTED)
     os.kill(guard, signal.SIGSTOP)
     try:
         real.send(wire.STOP, {"grace": 5})
         real.until(wire.DONE)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as kept:
-            kept.bind(("127.0.0.1", port))
+            kept.bind((own_address(), port))
     finally:
         os.kill(guard, signal.SIGCONT)
     real.send(wire.BYE)

@@ -11,7 +11,7 @@ import pytest
 
 from mlxlaunch_ansible.commands.terminal.signals import signals_end
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 class Ending:
