@@ -84,6 +84,7 @@ def installed(shared: Installed, tmp_path: Path) -> Installed:
     here.mkdir()
     installed = replace(shared, here=here)
     host = {"ansible_connection": "local", "mlx_slots": 2, "mlx_root": str(here / "root"), "mlx_python": sys.executable}
+    host["mlx_starting_port"] = "auto"  # jobs of other tests run on this machine too
     installed.write("hosts.yml", {"mlx": {"hosts": {"localhost": host}}})
     installed.write("train.py", SCRIPT)
     return installed

@@ -69,7 +69,7 @@ def test_package_is_installed_by_a_line_of_the_readme(line: str, wheel: Path, tm
     shown = run(tmp_path, "mlxlaunch", "--version").stdout.splitlines()
     assert [each.partition(" in ")[0] for each in shown[:2]] == [f"mlxlaunch {VERSION}", f"mlxlaunch.cluster {VERSION}"]
     assert [each for each in shown if f"{tmp_path}/tools/" not in each] == []
-    job = run(tmp_path, "mlxlaunch", "run", "-n", "2", "train.py")
+    job = run(tmp_path, "mlxlaunch", "run", "-n", "2", "--starting-port", "auto", "train.py")  # beside those of other tests
     assert (job.returncode, sorted(job.stdout.split())) == (0, ["0", "1", "rank", "rank"]), job.stderr
     assert (tmp_path / "bin" / "ansible-playbook").exists() == ("--with-executables-from" in line)
     if (tmp_path / "bin" / "ansible-playbook").exists():
@@ -78,7 +78,7 @@ def test_package_is_installed_by_a_line_of_the_readme(line: str, wheel: Path, tm
 
 def assert_playbook_launches_by_name(here: Path) -> None:
     """Ansible finds the collection where the package has put it: at the top level of its site-packages."""
-    host = {"ansible_connection": "local", "mlx_slots": 2}
+    host = {"ansible_connection": "local", "mlx_slots": 2, "mlx_starting_port": "auto"}
     (here / "hosts.yml").write_text(json.dumps({"mlx": {"hosts": {"localhost": host}}}), encoding="utf-8")
     done = run(here, "ansible-playbook", "-i", "hosts.yml", "mlxlaunch.cluster.launch", "-e", "mlx_script=train.py")
     assert done.returncode == 0, done.stdout + done.stderr
