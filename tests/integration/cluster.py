@@ -11,23 +11,26 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.lab import Host, Lab
+from tests.lab import Host, Lab, Process
 from tests.lab.start import CHECKOUT
 from tests.support.delays import without_delays
 from tests.support.processes import descendants, parent_of
+from tests.support.waiting import wait_until
 
 #: Adds up an array over all ranks: the real thing.
 ALL_SUM = str(CHECKOUT / "examples/all_sum.py")
 PLAYBOOK = str(CHECKOUT / "playbooks/launch.yml")
 ANSIBLE_PLAYBOOK = str(Path(sys.executable).parent / "ansible-playbook")
 #: Seconds after which something hangs. Nothing here takes more than a few, but many on a busy machine.
-PATIENCE = 80.0
-#: Seconds after which a host that is off is given up, as --connect-timeout: the others have to be ready by then.
+PATIENCE = 240.0
+#: Seconds after which a host that is off is given up, as --connect-timeout, where it does not matter what others say.
 SOON = "5"
+#: The same where the others have to be ready by then: one after the other until they are, see `in_time`.
+SOONER_OR_LATER = (SOON, "25", "100")
 #: Seconds of silence after which a host is given up, as --lease: on a busy machine one that is well may be silent for a moment.
 LEASE = "5"
 
@@ -141,6 +144,24 @@ class Cluster:
             _end(process)
 
 
+def in_time(launch: Callable[[str], Done], enough: Callable[[Done], bool], limits: Sequence[str] = SOONER_OR_LATER) -> tuple[Done, str]:
+    """Launch with a limit of time in which more has to happen than what it is for; with a larger one if that was not enough.
+
+    Args:
+        launch: launches with a limit in seconds.
+        enough: returns whether all had happened that has to, before the limit came.
+        limits: from the smallest, which is enough on most machines.
+
+    Returns:
+        The last launch, and its limit.
+    """
+    for limit in limits:
+        done = launch(limit)
+        if enough(done):
+            break
+    return done, limit
+
+
 def job_files(host: Host) -> list[Path]:
     """Return the folders of jobs on a host, and whatever else is there under our name."""
     homes = [host.path("/root"), *host.path("/home").glob("*")]
@@ -148,9 +169,21 @@ def job_files(host: Host) -> list[Path]:
     return [*folders, *host.path("/tmp").glob("mlxlaunch*"), *host.path("/dev/shm").glob("mlxlaunch*")]
 
 
+def is_ours(process: Process) -> bool:
+    """Return whether a process of a host is a front, a guard or a supervisor, rather than something of a rank."""
+    return "decompress(sys.stdin" in " ".join(process.args)
+
+
+def assert_ended(lab: Lab) -> None:
+    """No rank runs, nor anything that one has started; what is ours may take a moment more to leave."""
+    left = lab.leftovers()
+    assert [(name, each) for name, found in left.items() for each in found if not is_ours(each)] == []
+    wait_until(lambda: not lab.leftovers(), "supervisors, guards and fronts have left")
+
+
 def programs_of_ours(host: Host) -> dict[str, int]:
     """Return the process ids of the front, the guard and the supervisor on a host with one job, as far as they are there."""
-    found = {process.pid: process.ppid for process in host.leftovers() if "decompress(sys.stdin" in " ".join(process.args)}
+    found = {process.pid: process.ppid for process in host.leftovers() if is_ours(process)}
     chain = [pid for pid, parent in found.items() if parent not in found]
     while len(chain) < len(found):
         chain += [pid for pid, parent in found.items() if parent == chain[-1]]

@@ -15,10 +15,10 @@ from tests.lab import Host
 from tests.lab.start import CHECKOUT
 
 #: Seconds after which something hangs. Making an environment takes a few, and many on a busy machine.
-PATIENCE = 180.0
+PATIENCE = 300.0
 ROOT = "/opt/mlxlaunch"
-#: Says where it runs and what of.
-TELL = "import os, sys\nprint(os.environ['MLX_RANK'], os.getcwd(), os.path.abspath(__file__), *sys.argv[1:], flush=True)\n"
+#: Says where it runs and what of, at once: pieces of a line may come apart when a rank stalls between them.
+TELL = "import os, sys\nprint(' '.join([os.environ['MLX_RANK'], os.getcwd(), os.path.abspath(__file__), *sys.argv[1:]]), flush=True)\n"
 
 
 class Site:

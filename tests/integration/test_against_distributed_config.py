@@ -23,7 +23,7 @@ from mlxlaunch_ansible import network
 from tests.unit.macs import Cluster, macs, mesh, ring
 
 CONFIG = Path(sys.executable).with_name("mlx.distributed_config")
-PATIENCE = 60
+PATIENCE = 240
 
 SSH = """#!{python}
 import pathlib, sys

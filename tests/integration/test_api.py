@@ -88,7 +88,7 @@ def test_result_tells_each_rank_and_where_its_logs_are(cluster: Cluster) -> None
 
 
 def test_failure_is_a_result_and_with_check_an_error(cluster: Cluster) -> None:
-    script = put(cluster, "import os, time\nif os.environ['RANK'] == '1': os.kill(os.getpid(), 9)\ntime.sleep(60)")
+    script = put(cluster, "import os, time\nif os.environ['RANK'] == '1': os.kill(os.getpid(), 9)\ntime.sleep(900)")
     with pytest.raises(JobFailed) as caught:
         run_job(LOCAL, script, check=True)
     result = caught.value.result
@@ -121,9 +121,9 @@ def test_settings_have_the_names_they_have_everywhere(cluster: Cluster) -> None:
         "connections_per_ip": 2,
         "verbose": True,
         "grace": 1,
-        "lease": 5,
-        "connect_timeout": 20,
-        "timeout": 30,
+        "lease": 50,
+        "connect_timeout": 200,
+        "timeout": 300,
         "backend": "ring",
         "group": "any",
         "log_dir": cluster.here / "logs",

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.cluster import ANSIBLE_PLAYBOOK, MLXLAUNCH, PATIENCE, SOON, Cluster, Done, read_until
+from tests.integration.cluster import ANSIBLE_PLAYBOOK, MLXLAUNCH, PATIENCE, Cluster, Done, in_time, read_until
 from tests.lab import Host
 from tests.lab.start import CHECKOUT
 from tests.support.waiting import wait_until
@@ -25,7 +25,8 @@ def nothing_listens_afterwards(cluster: Cluster) -> Any:
     yield
     for host in cluster.hosts:
         if host.is_on:
-            assert ports(host) == {22}
+            # The agents of a check that was interrupted may take a moment to leave.
+            wait_until(lambda host=host: ports(host) == {22}, f"nothing listens on {host.name}: {ports(host)}")
 
 
 def ports(host: Host) -> set[int]:
@@ -50,6 +51,11 @@ def table(text: str) -> dict[str, dict[str, str]]:
                 cells = [row[start:end].strip() for start, end in zip(starts, [*starts[1:], None], strict=True)]
                 found.setdefault(cells[0], {}).update(zip(head.split()[1:], cells[1:], strict=True))
     return found
+
+
+def offset(row: Mapping[str, str]) -> float:
+    """Return by how many seconds a clock was off; it is known no better than to half the time that an answer takes."""
+    return float(row["clock"].rstrip("?").removesuffix("s"))
 
 
 def notes(text: str) -> set[tuple[str, str, str]]:
@@ -84,9 +90,9 @@ def test_good_hosts_have_a_row_each_and_status_0(cluster: Cluster) -> None:
             "core": "ok",
             "addr": "ok",
             "ring": "2/2",
-            "clock": "0.0s",
             "left": "none",
         }.items() <= row.items()
+        assert abs(offset(row)) < 1
     assert failing(done.stdout) == set()
     assert max(map(len, done.stdout.splitlines())) <= 80
     assert "all 3 hosts are ready" in done.stderr
@@ -127,13 +133,16 @@ def test_several_things_wrong_at_once_are_all_told(cluster: Cluster) -> None:
     one.power_off()
     four.set_clock(90)
     hosts = {one.name: {}, two.name: {"mlx_python": "/no/python"}, three.name: {"mlx_ips": ["198.18.0.99"]}, four.name: {}}
-    done = check(cluster, cluster.inventory(hosts), "--connect-timeout", SOON)
+    done, _limit = in_time(
+        lambda limit: check(cluster, cluster.inventory(hosts), "--connect-timeout", limit),
+        lambda done: [host for host, row in table(done.stdout).items() if row["ssh"] != "yes"] == ["node1"],
+    )
     assert done.returncode == 3
     assert failing(done.stdout) == {("node1", "reachable"), ("node2", "python"), ("node3", "addresses")}, done.stdout
     assert ("warn", "node4", "clock") in notes(done.stdout)
     found = table(done.stdout)
     assert (found["node1"]["ssh"], found["node2"]["python"], found["node3"]["addr"]) == ("no!", "none!", "wrong!")
-    assert found["node4"]["clock"] == "+90.0s?"
+    assert abs(offset(found["node4"]) - 90) < 1
     # A neighbour that cannot listen is not held against those who can.
     assert "!" not in found["node4"]["ring"]
     assert "/no/python is not there, or cannot be run; set mlx_python" in done.stdout

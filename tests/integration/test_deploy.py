@@ -12,7 +12,7 @@ import pytest
 
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.deploy.transfer import LITTLE
 from mlxlaunch_ansible import run_job
-from tests.integration.cluster import PATIENCE, SOON, Done, read_until
+from tests.integration.cluster import PATIENCE, Done, in_time, read_until
 from tests.integration.deploying import ROOT, TELL, Site, brought, rows, staging, tree, where
 from tests.lab import Host
 
@@ -262,7 +262,10 @@ def test_a_version_edited_by_hand_is_noticed_made_again_and_kept(site: Site) -> 
 
 def test_unreachable_host_is_named_and_nothing_is_sent(site: Site) -> None:
     inventory = site.cluster.inventory({"node1": {}, "node9": {"ansible_host": "198.18.0.99"}})
-    done = site.sync("-i", inventory, "--connect-timeout", SOON, site.file("train.py"))
+    script = site.file("train.py")
+    done, _limit = in_time(
+        lambda limit: site.sync("-i", inventory, "--connect-timeout", limit, script), lambda done: list(rows(done)) == ["node9"]
+    )
     assert done.returncode == 3
     assert list(rows(done)) == ["node9"]
     assert site.versions(site.hosts[0], "train") == []

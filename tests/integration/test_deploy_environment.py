@@ -23,7 +23,7 @@ from tests.unit.environments import lock_line, make_wheel, serve_index
 
 CONTROLLER = "198.18.0.1"
 BASE = sys.base_prefix + "/bin/python3"
-IMPORTS = "import sys, pkg\nprint(sys.prefix, pkg.VERSION, flush=True)\n"
+IMPORTS = "import sys, pkg\nprint(sys.prefix + ' ' + pkg.VERSION, flush=True)\n"
 
 
 def lock_of(site: Site, *wheels: Path) -> Path:

@@ -17,7 +17,7 @@ PROGRAM = str(CHECKOUT / "tests/integration/programs/distributed.py")
 #: Ranks per host by number of ranks.
 HOSTS = {2: [1, 1], 3: [1, 1, 1], 4: [1, 1, 1, 1], 8: [2, 2, 2, 2]}
 #: Seconds. Ranks of a ring that wait turn in a loop, and are more than there are cores.
-PATIENCE = 100.0
+PATIENCE = 400.0
 
 
 @pytest.mark.sweep

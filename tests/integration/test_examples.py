@@ -174,7 +174,7 @@ def test_example_inventory_is_one_that_launches(cluster: Cluster) -> None:
         text = text.replace(f"studio-{number}.local", address).replace(f"[10.0.0.{number}]", f"[{address}]")
     (cluster.here / "hosts.yml").write_text(text)
     done = cluster.mlxlaunch(
-        "-i", "hosts.yml", cluster.script("import os; print(os.environ['HF_HOME'], 'MLX_METAL_FAST_SYNCH' in os.environ)")
+        "-i", "hosts.yml", cluster.script("import os; print(os.environ['HF_HOME'] + ' ' + str('MLX_METAL_FAST_SYNCH' in os.environ))")
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == "/Users/Shared/huggingface False\n" * 2

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.cluster import PATIENCE
 from tests.lab.start import CHECKOUT
 
 COLLECTION = CHECKOUT / "collection"
@@ -29,7 +30,7 @@ OF_A_SHELL = ("PWD", "OLDPWD", "SHLVL", "_")  # /bin/sh, by which a local superv
 def run(*words: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "mlxlaunch_ansible.cli", *words]
     return subprocess.run(
-        command, env={**os.environ, **env}, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=120
+        command, env={**os.environ, **env}, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=PATIENCE
     )
 
 

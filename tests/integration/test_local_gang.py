@@ -27,7 +27,7 @@ from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.launch.request i
 HOSTS = {"a": "127.0.0.1", "b": "127.0.0.2"}
 RANK = "import os, signal, sys, time; rank = int(os.environ['MLX_RANK']); "
 UP = "print('up', flush=True); "
-WAIT = UP + "time.sleep(100)"
+WAIT = UP + "time.sleep(1000)"
 
 
 class Recorder:
@@ -130,7 +130,7 @@ def test_output_of_both_hosts_arrives_whole(local: Local) -> None:
 
 
 def test_failing_rank_ends_the_other_host(local: Local) -> None:
-    policy = local.run(f"{UP}sys.exit(7) if rank == 1 else time.sleep(100)")
+    policy = local.run(f"{UP}sys.exit(7) if rank == 1 else time.sleep(1000)")
     assert policy.cause
     assert (policy.cause.kind, policy.returncode) == ("rank_failed", 7)
     assert policy.first_failure

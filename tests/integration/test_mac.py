@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.cluster import ALL_SUM, MLXLAUNCH, Cluster, right_sums, sums
+from tests.integration.cluster import ALL_SUM, MLXLAUNCH, Cluster, assert_ended, right_sums, sums
 
 pytestmark = pytest.mark.mac
 
@@ -132,7 +132,7 @@ def test_a_failing_rank_ends_the_others_and_their_children(cluster: Cluster) -> 
     done = cluster.mlxlaunch("-i", inventory, cluster.script(script))
     assert done.returncode == 7
     assert "rank 2 on node3 exited with code 7" in done.stderr
-    assert cluster.lab.leftovers() == {}
+    assert_ended(cluster.lab)
 
 
 def test_homebrew_s_mpirun_adds_up_over_two_macs(cluster: Cluster) -> None:

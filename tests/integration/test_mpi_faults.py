@@ -17,8 +17,10 @@ from tests.integration.cluster import (
     ALL_SUM,
     LEASE,
     MLXLAUNCH,
+    PATIENCE,
     Cluster,
     Done,
+    is_ours,
     job_files,
     programs_of_ours,
     right_sums,
@@ -53,6 +55,9 @@ def nothing_left(cluster: Cluster) -> Iterator[None]:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     yield
     if not cluster.may_leave_files:
+        wait_until(
+            lambda: not any(host.is_on and any(map(is_ours, host.leftovers())) for host in cluster.hosts), "our own programs have left"
+        )
         assert {host.name: found for host in cluster.hosts if host.is_on and (found := left(host))} == {}
 
 
@@ -76,7 +81,7 @@ class Running:
 
     def end(self) -> tuple[int, str]:
         """Wait for its end; return the exit status and what was told."""
-        _out, err = self.process.communicate(timeout=60)
+        _out, err = self.process.communicate(timeout=PATIENCE)
         return self.process.returncode, err.decode()
 
 
@@ -209,7 +214,7 @@ def test_login_shell_is_sh(cluster: Cluster) -> None:
 
 def test_another_user_s_by_become(cluster: Cluster) -> None:
     inventory = cluster.inventory(TWO, ansible_become=True, ansible_become_user="mlx")
-    done = cluster.mlxlaunch(*words(FIVE, inventory, cluster.script(f"{INIT}print(world.size(), os.getuid())\n")))
+    done = cluster.mlxlaunch(*words(FIVE, inventory, cluster.script(f"{INIT}print(str(world.size()) + ' ' + str(os.getuid()))\n")))
     assert done.returncode == 0, done.stderr
     assert done.stdout == "2 2000\n" * 2
 
@@ -217,8 +222,8 @@ def test_another_user_s_by_become(cluster: Cluster) -> None:
 def test_version_that_takes_longer_than_the_lease(cluster: Cluster, prefix: str) -> None:
     for host in cluster.hosts[:2]:
         program = host.path(put_mpirun(host, prefix, "5.0.8"))
-        program.write_text("#!/bin/sh\nsleep 2.5\necho none\n")
-    done = launch(cluster, f"{prefix}/bin/mpirun", "--lease", "2", ALL_SUM)
+        program.write_text("#!/bin/sh\nsleep 5.5\necho none\n")
+    done = launch(cluster, f"{prefix}/bin/mpirun", "--lease", LEASE, ALL_SUM)
     assert done.returncode == 3
     assert "is not Open MPI; it says: none" in done.stderr
 
@@ -309,7 +314,7 @@ def test_interrupt_while_mpirun_starts_its_daemons(cluster: Cluster) -> None:
     with cluster.started([*MLXLAUNCH, "run", *words(FIVE, inventory, cluster.script(FOREVER))]) as process:
         wait_until(lambda: {found.name for found in cluster.hosts[0].leftovers()} & set(SERVICES), "mpirun has started")
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 130
+        assert process.wait(PATIENCE) == 130
 
 
 # -- ways in

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.integration.cluster import ANSIBLE_PLAYBOOK, MLXLAUNCH, SOON, Cluster, Done
+from tests.integration.cluster import ANSIBLE_PLAYBOOK, MLXLAUNCH, Cluster, Done, in_time
 from tests.lab.start import CHECKOUT
 
 PLAYBOOK = str(CHECKOUT / "playbooks/network.yml")
@@ -67,7 +67,13 @@ def test_linux_hosts_meet_over_ethernet_and_one_that_is_off_is_named(cluster: Cl
     inventory = cluster.inventory(FOUR)
     assert document(look(cluster, "-i", inventory, "--json"))["plan"]["over"] == "ethernet"
     cluster.hosts[1].power_off()
-    done = look(cluster, "-i", inventory, "--connect-timeout", SOON)
+    done, _limit = in_time(
+        lambda limit: look(cluster, "-i", inventory, "--connect-timeout", limit),
+        lambda done: all(f"{name}  " in done.stdout for name in ("node1", "node3", "node4")),
+    )
     assert (done.returncode, "node3" in done.stdout, "node2" in done.stderr) == (3, True, True)
-    done = look(cluster, "-i", inventory, "--connect-timeout", SOON, "--ignore-unreachable", "--json")
+    done, _limit = in_time(
+        lambda limit: look(cluster, "-i", inventory, "--connect-timeout", limit, "--ignore-unreachable", "--json"),
+        lambda done: len(document(done)["plan"]["ranks"]) == 3,
+    )
     assert [rank["host"] for rank in document(done)["plan"]["ranks"]] == ["node1", "node3", "node4"]

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.cluster import ANSIBLE_PLAYBOOK, LEASE, MLXLAUNCH, SOON, Cluster, Done
+from tests.integration.cluster import ANSIBLE_PLAYBOOK, LEASE, MLXLAUNCH, PATIENCE, SOON, Cluster, Done
 from tests.lab import Host, Lab
 from tests.lab.pytest_plugin import start_or_skip
 from tests.lab.start import CHECKOUT
@@ -214,7 +214,7 @@ def test_mac_that_vanishes_meanwhile_is_told_and_can_be_taken_back(cluster: Clus
     with held(lost) as sign, cluster.started(argv) as process:
         wait_until(sign.exists, "node3 is being prepared")
         lost.power_off()
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=PATIENCE)
         assert process.returncode == 3, err
         assert b"node3: " in out
         assert prepare(cluster, "--connect-timeout", SOON).returncode == 3
@@ -230,7 +230,7 @@ def test_interrupted_apply_says_how_to_take_it_back(cluster: Cluster) -> None:
     with held(stopped) as sign, cluster.started(argv) as process:
         wait_until(sign.exists, "node1 is being prepared")
         process.send_signal(signal.SIGINT)
-        _out, err = process.communicate(timeout=60)
+        _out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, err
     assert b"mlxlaunch prepare --undo takes that back" in err
     wait_until(lambda: not stopped.leftovers(), "nothing runs on node1")

@@ -28,9 +28,9 @@ digest, size = hashlib.sha256(), 0
 while data := os.read(0, 65536):
     digest.update(data)
     size += len(data)
-print(os.environ["RANK"], size, digest.hexdigest(), flush=True)
+print(f"{os.environ['RANK']} {size} {digest.hexdigest()}", flush=True)
 """
-WHAT = "import os; print(os.environ['RANK'], os.readlink('/proc/self/fd/0').partition(':')[0])"
+WHAT = "import os; print(os.environ['RANK'] + ' ' + os.readlink('/proc/self/fd/0').partition(':')[0])"
 #: As text and as the ranks tell it.
 NULL, PIPE = os.devnull, "pipe"
 
