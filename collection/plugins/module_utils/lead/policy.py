@@ -77,6 +77,7 @@ class Policy:
         self.limits = limits
         self.hosts = Hosts(table.hosts, limits, now)
         self._out = Outbox()
+        self._started: set[int] = set()
         self._mpirun = mpirun
         self._outcome = JobOutcome(table.world_size, mpirun.blame if mpirun else first_of)
         self._phases = Phases(self.hosts, Barrier(decide, declared), self._outcome, limits, self._out, now)
@@ -141,8 +142,12 @@ class Policy:
     # -- events of ranks
 
     def on_started(self, rank: int, pid: int) -> None:
-        """A rank's process exists."""
-        self._out.emit("rank_started", self.table.ranks[rank].host, rank, pid=pid)
+        """A rank's process exists. It starts once, and a recovery does not repeat that."""
+        host = self.table.ranks[rank].host
+        if rank in self._started:
+            raise UnexpectedEvent(f"{host}: reports a second start of rank {rank}")
+        self._started.add(rank)
+        self._out.emit("rank_started", host, rank, pid=pid)
         if self._mpirun:
             self._mpirun.on_rank(rank)
 

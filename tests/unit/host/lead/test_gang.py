@@ -268,6 +268,14 @@ def test_host_that_warns_without_end_fills_no_record() -> None:
     assert causes(gang) == (None, 0)
 
 
+def test_host_that_repeats_a_start_is_lost_and_fills_no_record() -> None:
+    many = together(*[frame("b", wire.STARTED, {"pid": number}, rank=1) for number in range(1, 5001)])
+    world, gang = run((1.0, ready("a", "b")), (1.1, many), (2.0, exited("a", 0, stopped=True)), (2.1, done("a", "b")))
+    assert [(event["rank"], event["pid"]) for event in world.of_kind("rank_started")] == [(1, 1)]
+    assert [(event["host"], event["text"]) for event in world.of_kind("host_lost")] == [("b", "b: reports a second start of rank 1")]
+    assert causes(gang) == ("host_lost", 3)
+
+
 def test_job_ends_when_nobody_reads_its_output() -> None:
     stopped = together(exited("a", 0, stopped=True), exited("b", 1, stopped=True))
     world, gang = run((1.0, ready("a", "b")), (1.5, sink(broken=True)), (1.6, stopped), (1.7, done("a", "b")))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils.lead.host import UnexpectedEvent
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.lead.outcome import Cause
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.lead.policy import FINISHED, OPENING, RUNNING, STOPPING, Send
 from tests.unit.jobs import (
@@ -219,6 +220,14 @@ def test_end_of_a_rank_is_reported_as_a_person_wants_it() -> None:
 def test_start_of_a_rank_is_reported_with_its_host() -> None:
     report = reports(replay(running("a", "b"), (1, started(1, 99))))[0]
     assert (report.event, report.host, report.rank, dict(report.details)) == ("rank_started", "b", 1, {"pid": 99})
+
+
+def test_second_start_of_a_rank_breaks_the_protocol() -> None:
+    policy = running("a", "b")
+    replay(policy, (1, started(0, 98)), (1, started(1, 99)))
+    with pytest.raises(UnexpectedEvent, match=r"^b: reports a second start of rank 1$"):
+        policy.on_started(1, 100)
+    assert policy.take() == []
 
 
 def test_stop_is_reported_once_with_its_cause() -> None:
