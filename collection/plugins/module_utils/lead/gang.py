@@ -256,7 +256,9 @@ class Gang:
 
     def _on_credit(self, host: str, frame: wire.Frame, _now: float) -> None:
         rank = self._rank_on(host, frame)
-        self._fanout.forward(wire.encode(wire.CREDIT, b"", rank, self._windows.grant(rank, frame.offset)))
+        granted = self._windows.grant(rank, frame.offset)
+        if granted is not None:
+            self._fanout.forward(wire.encode(wire.CREDIT, b"", rank, granted))
 
     def _on_pong(self, host: str, frame: wire.Frame, now: float) -> None:
         """A sign of life, which every arrival is."""

@@ -52,11 +52,13 @@ class Windows:
         self._sent = dict.fromkeys(host_of, 0)
         self._granted = dict.fromkeys(host_of, 0)
 
-    def grant(self, rank: int, upto: int) -> int:
-        """Record the credit of a rank; return the offset up to which bytes may be sent."""
-        most = upto if upto == wire.UNLIMITED else self._sent[rank] + wire.WINDOW
-        self._granted[rank] = max(self._granted[rank], min(upto, most))
-        return self._granted[rank]
+    def grant(self, rank: int, upto: int) -> int | None:
+        """Record the credit of a rank; return the offset up to which bytes may be sent, None when it has not risen."""
+        granted = upto if upto == wire.UNLIMITED else min(upto, self._sent[rank] + wire.WINDOW)
+        if granted <= self._granted[rank]:
+            return None
+        self._granted[rank] = granted
+        return granted
 
     def send(self, rank: int, size: int) -> list[str]:
         """Record bytes for a rank, or for every rank; return the hosts to send them to.

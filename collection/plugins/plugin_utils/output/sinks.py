@@ -28,7 +28,10 @@ class Sink:
         """Take a rank's bytes, as they are to appear; `event` is their rank_output event."""
 
     def forward(self, frame: bytes) -> None:
-        """Take a frame for the process that launched the job; other readers have no use for it."""
+        """Take a frame for the process that launched the job; other readers have no use for it.
+
+        It holds for its kind and rank until the next one, which takes its place when it was not written yet.
+        """
 
     def tick(self, now: float) -> None:
         """Do the work that is due at `now`, monotonic seconds."""

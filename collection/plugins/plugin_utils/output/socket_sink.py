@@ -10,10 +10,11 @@ from collections.abc import Callable
 
 from ...module_utils.shared import wire
 from ..job.events import Event
-from .sinks import STREAM_NAMES, Sink
+from .sinks import BACKLOG, STREAM_NAMES, Sink
 from .writer import Writer
 
 _KINDS = {name: kind for kind, name in STREAM_NAMES.items()}
+_KIND_AND_RANK = 3  # bytes, with which a frame begins
 
 
 class SocketSink(Sink):
@@ -26,9 +27,20 @@ class SocketSink(Sink):
 
     def __init__(self, connection: socket.socket, wake: Callable[[], None]) -> None:
         self._writer = Writer(connection.sendall, wake)
+        self._waiting: dict[bytes, bytes] = {}  # frames that a reader far behind does not get yet, by kind and rank
 
     def forward(self, frame: bytes) -> None:
-        self._writer.put(frame)
+        self._waiting[frame[:_KIND_AND_RANK]] = frame
+        self._send_waiting()
+
+    def tick(self, now: float) -> None:  # noqa: ARG002 - as in its base
+        if self._waiting:
+            self._send_waiting()
+
+    def _send_waiting(self) -> None:
+        if self._writer.size <= BACKLOG:
+            frames, self._waiting = self._waiting, {}
+            self._writer.put(b"".join(frames.values()))
 
     def event(self, event: Event) -> None:
         self._writer.put(wire.encode_json(wire.EVENT, event.to_json()))

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 import pytest
 
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared import wire
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.output.sinks import BACKLOG
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.output.socket_sink import SocketSink
+from tests.support.waiting import wait_until
 from tests.unit.readers import Woken, event, output
 
 
@@ -59,6 +61,27 @@ def test_frame_for_the_launching_process_is_passed_on(ends: tuple[socket.socket,
     sink.forward(wire.encode(wire.CREDIT, b"", 1, 9))
     (frame,) = frames(sink, ends)
     assert (frame.kind, frame.rank, frame.offset) == (wire.CREDIT, 1, 9)
+
+
+def test_frames_for_a_reader_that_has_stopped_take_no_more_room(ends: tuple[socket.socket, socket.socket]) -> None:
+    sink = SocketSink(ends[0], Woken())
+    sink.event(event("warning", text="x" * 2 * BACKLOG))
+    before = sink.backlog
+    for offset in range(100_000):
+        sink.forward(wire.encode(wire.CREDIT, b"", offset % 2, offset))
+    sink.forward(wire.encode(wire.READERS, b"{}"))
+    sink.tick(0.0)
+    assert sink.backlog == before
+    reader = threading.Thread(target=read, args=(ends[1], before))
+    reader.start()
+    reader.join(10)
+    wait_until(lambda: sink.backlog == 0, "the reader has it")
+    sink.tick(0.0)
+    assert [(frame.kind, frame.rank, frame.offset) for frame in frames(sink, ends)] == [
+        (wire.CREDIT, 0, 99_998),
+        (wire.CREDIT, 1, 99_999),
+        (wire.READERS, 0, 0),
+    ]
 
 
 def test_reader_that_is_behind_shows_as_backlog(ends: tuple[socket.socket, socket.socket]) -> None:

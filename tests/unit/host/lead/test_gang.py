@@ -365,6 +365,13 @@ def test_credit_that_no_honest_host_gives_is_cut() -> None:
     assert [sent.offset for sent in world.forwarded] == [wire.WINDOW, 100 + wire.WINDOW]
 
 
+@pytest.mark.parametrize("upto", [65536, 2**60, wire.UNLIMITED])
+def test_credit_that_has_not_risen_is_not_forwarded(upto: int) -> None:
+    many = together(*[frame("b", wire.CREDIT, rank=1, offset=upto)] * 5000)
+    world, _gang = run((1.0, ready("a", "b")), (1.5, many), *ALL_WELL)
+    assert len(world.forwarded) == 1
+
+
 # -- once more
 
 

@@ -45,8 +45,14 @@ def test_credit_beyond_a_window_is_cut() -> None:
 
 def test_credit_is_not_taken_back() -> None:
     windows = Windows({0: "a"})
-    assert [windows.grant(0, upto) for upto in (4000, 10, 5000)] == [4000, 4000, 5000]
-    assert [windows.grant(0, upto) for upto in (wire.UNLIMITED, 10)] == [wire.UNLIMITED] * 2
+    assert [windows.grant(0, upto) for upto in (4000, 10, 5000)] == [4000, None, 5000]
+    assert [windows.grant(0, upto) for upto in (wire.UNLIMITED, 10)] == [wire.UNLIMITED, None]
+
+
+def test_credit_that_has_not_risen_is_no_news() -> None:
+    windows = Windows({0: "a"})
+    assert [windows.grant(0, upto) for upto in (0, 4000, 4000, wire.WINDOW, 2**60)] == [None, 4000, None, wire.WINDOW, None]
+    assert [windows.grant(0, wire.UNLIMITED) for _ in range(2)] == [wire.UNLIMITED, None]
 
 
 def test_bytes_go_to_hosts_where_a_rank_may_read_them() -> None:
