@@ -8,6 +8,7 @@ A host is not trusted. Behind a shape every field is there, and has its type, it
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
@@ -67,9 +68,21 @@ def _text_without(refused: re.Pattern[str], most: int, least: int) -> Shape:
 
 
 def matching(pattern: str) -> Shape:
-    """Return the shape of a text that matches a pattern as a whole."""
-    wanted = re.compile(pattern)
+    """Return the shape of a text that matches a pattern as a whole; its classes stand for ASCII only."""
+    wanted = re.compile(pattern, re.ASCII)
     return _that(lambda value: isinstance(value, str) and wanted.fullmatch(value) is not None)
+
+
+def host_address(value: Any) -> str:
+    """Return the IPv4 address of one host, written in the usual way: neither of a group, nor of all or any hosts."""
+    try:
+        address = ipaddress.IPv4Address(value) if isinstance(value, str) else None
+    except ValueError:
+        address = None
+    # 0.0.0.0/8 stands for this network (RFC 1122), 224.0.0.0/4 for groups, the rest is reserved or everybody.
+    if address is None or str(address) != value or not 0 < address.packed[0] < 224:
+        raise Misfit
+    return str(value)
 
 
 def one_of(*values: Any) -> Shape:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.lead.collaborators import Decision
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils.lead.messages import message_of
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared import wire
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.hosts.bootstrap import host_sources
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.job.host_settings import HostSettings, places
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.job.settings import JobSettings
@@ -99,6 +104,36 @@ def test_address_that_does_not_do_is_refused(hosts: tuple[HostSettings, ...], to
     for host, text in problems.items():
         assert found.problems[host][0].startswith(text)
         assert "mlx_ips" in found.problems[host][0]
+
+
+ODD = ["", "0", "01", "127", "169", "224", "255", "\uff11", "1\u0661", "1\n", "x"]
+OCTETS = st.one_of(st.integers(0, 1100).map(str), st.sampled_from(ODD))
+ADDRESSES = st.one_of(st.lists(OCTETS, min_size=3, max_size=5).map(".".join), st.ip_addresses(v=4).map(str), st.text(max_size=16))
+
+
+def as_taken(host: str, address: str) -> str:
+    """Return the address as the launch has it, "" when the host has lost its place by it."""
+    ready = {"cwd": "/", "address": address}
+    try:
+        return str(message_of(host, wire.Frame(wire.READY, json.dumps(ready).encode()))["address"])
+    except wire.WireError:
+        return ""
+
+
+@given(st.lists(ADDRESSES, min_size=2, max_size=2), st.sampled_from(["ring", "nccl"]))
+def test_no_host_gets_an_address_that_is_none(told: list[str], backend: str) -> None:
+    """Whatever a host tells: its address is that of one host, or the job does not start."""
+    planned = plan(ALIAS, SIX, NAMED, backend=backend)
+    asked = [host for host in ("box1", "six") if planned.late and host in planned.late.asked]
+    taken = {host: as_taken(host, address) for host, address in zip(asked, told, strict=False)}
+    found, _chosen = decided(planned, **taken)
+    assert bool(found.problems) != bool(found.go)
+    files = [json.loads(go["files"]["MLX_HOSTFILE"]) for go in found.go.values() if go["files"]]
+    listed = {listen.rpartition(":")[0] for rows in files for row in rows for listen in row}
+    envs = [env for go in found.go.values() for env in go["env"].values()]
+    firsts = {env[name] for env in envs for name in ("MASTER_ADDR", "NCCL_HOST_IP") if name in env}
+    for address in map(ipaddress.IPv4Address, listed | firsts):
+        assert not any((address.is_loopback, address.is_multicast, address.is_unspecified, address.is_reserved)), address
 
 
 def test_rank_that_is_alone_needs_no_address() -> None:

@@ -95,6 +95,12 @@ def test_number_out_of_range_is_refused(kind: int) -> None:
             assert isinstance(answer(kind, {**GOOD[kind], name: float("nan")}), str), name
 
 
+@pytest.mark.parametrize("address", ["999.1.1.1", "0.0.0.0", "224.0.0.1", "255.255.255.255", "\uff11\uff10.0.0.1", "10.0.0.1 ", "::1"])
+def test_address_that_no_host_has_is_refused(address: str) -> None:
+    found = answer(wire.READY, {**GOOD[wire.READY], "address": address})
+    assert found == "a sent what is not our protocol (ready: address)"
+
+
 @pytest.mark.parametrize("message", [None, 1, "x", [], [{}]])
 @pytest.mark.parametrize("kind", GOOD)
 def test_message_that_is_no_mapping_is_refused(kind: int, message: Any) -> None:

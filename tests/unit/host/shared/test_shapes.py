@@ -20,6 +20,16 @@ CASES: dict[str, tuple[Shape, list[Any], list[Any]]] = {
     "some text": (shapes.text(3, least=1), ["a"], ["", "abcd"]),
     "path": (shapes.path_text(3, least=1), ["abc", "\udc80", "\udcff"], ["", "abcd", "\ud800", "\udc7f", "\udd00", "\udfff", None, 1]),
     "pattern": (shapes.matching("[0-9]+"), ["12"], ["", "12\n", "a12", "12a", 12, None]),
+    "digits": (shapes.matching(r"\d+"), ["12"], ["\uff11", "\u0661", "1\u00b2"]),
+    "host address": (
+        shapes.host_address,
+        ["10.0.0.1", "127.0.0.1", "169.254.7.8", "1.0.0.0", "223.255.255.255"],
+        [
+            *("999.1.1.1", "0.0.0.0", "0.1.2.3", "224.0.0.1", "240.0.0.1", "255.255.255.255", "010.0.0.1", "10.0.1", "167772161"),
+            *("\uff11.2.3.4", "\u0661.2.3.4", " 10.0.0.1", "10.0.0.1\n", "10.0.0.1:80", "::1", "a", ""),
+            *(None, 167772161, b"\x0a\0\0\1", ["1"]),
+        ],
+    ),
     "values": (shapes.one_of("a", ""), ["a", ""], ["b", None, 0, ["a"]]),
     "whole": (shapes.whole(0, 9), [0, 9], [-1, 10, True, 1.0, "1", None, 2**70]),
     "number": (shapes.number(0, 9), [0, 8.5], [-0.1, math.nan, math.inf, False, "1", None]),

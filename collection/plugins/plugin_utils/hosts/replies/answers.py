@@ -20,6 +20,7 @@ from ....module_utils.shared.shapes import (
     either,
     flag,
     foreign,
+    host_address,
     list_of,
     map_of,
     matching,
@@ -65,7 +66,7 @@ _PYTHON = record(
 
 def _hello(environment: Any = None, reached: str = "", **_asked: Any) -> Shape:
     facts: dict[str, Shape] = {"system": _WORD, "machine": _WORD, "root_user": flag, "rsync": flag, "script": flag, "home": _PATH}
-    facts |= {"address": matching(r"\d{1,3}(\.\d{1,3}){3}")} if reached else {}
+    facts |= {"address": host_address} if reached else {}
     return record({**facts, "python": _PYTHON} if environment else facts)
 
 

@@ -207,6 +207,12 @@ def test_python_that_does_not_run_has_no_version() -> None:
         taken("survey", {**GOOD["survey"], "python": {**bare, "problem": ""}})
 
 
+@pytest.mark.parametrize("address", ["999.1.1.1", "0.0.0.0", "224.0.0.1", "255.255.255.255", "\uff11\uff10.0.0.1", "", "::1"])
+def test_address_that_no_host_has_is_refused(address: str) -> None:
+    with pytest.raises(wire.WireError, match=r"answer to hello: address\)$"):
+        taken("hello", {**GOOD["hello"], "address": address}, reached="10.0.0.2")
+
+
 def test_host_is_held_to_the_questions_it_was_asked() -> None:
     assert taken("hello", GOOD["hello"], environment=None)["result"].keys() == {"system", "machine", "root_user", "rsync", "script", "home"}
     assert taken("look", {"shared": False}, key="", name="") == {"result": {"shared": False}}
