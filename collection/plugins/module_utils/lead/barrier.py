@@ -32,8 +32,8 @@ class Barrier:
             return None
         return Decision() if hosts.within(H_REFUSED) else self._decide(hosts.facts)
 
-    def differences(self, hosts: Hosts) -> list[str]:
-        """Return one line for each thing in which hosts differ though they should not."""
+    def differences(self, hosts: Hosts) -> list[tuple[str, str]]:
+        """Return (host, line) for the things in which hosts differ though they should not."""
         return differences(hosts.facts, self._declared)
 
 

@@ -137,8 +137,8 @@ class Phases:
             self._go(decision.go, now)
 
     def _go(self, messages: Mapping[str, Any], now: float) -> None:
-        for text in self._barrier.differences(self._hosts):
-            self._out.emit("warning", text=text)
+        for host, text in self._barrier.differences(self._hosts):
+            self._out.emit("warning", host, text=text)
         self.phase, self.went = RUNNING, True
         self._timers.on_go(now)
         for host, machine in self._hosts.items():

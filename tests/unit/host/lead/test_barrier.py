@@ -53,5 +53,5 @@ def test_without_a_decision_nothing_travels_with_the_go() -> None:
 
 def test_differences_in_declared_variables_do_not_count() -> None:
     found = hosts(a=READY, b=READY)
-    assert [line.partition(" ")[0] for line in Barrier().differences(found)] == ["MLX_HOST"]
+    assert [(host, line.partition(" ")[0]) for host, line in Barrier().differences(found)] == [("b", "MLX_HOST")]
     assert Barrier(declared=["MLX_HOST"]).differences(found) == []

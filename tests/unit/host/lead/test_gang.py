@@ -268,6 +268,15 @@ def test_host_that_warns_without_end_fills_no_record() -> None:
     assert causes(gang) == (None, 0)
 
 
+def test_host_that_differs_in_everything_fills_no_record() -> None:
+    many = {f"MLX_{number}": "1" for number in range(60_000)}
+    world, gang = run((0.9, frame("b", wire.READY, {"cwd": "/", "environment": many})), (1.0, ready("a")), *ALL_WELL)
+    warnings = world.of_kind("warning")
+    assert {event["host"] for event in warnings} == {"b"}
+    assert len(warnings) < 20
+    assert causes(gang) == (None, 0)
+
+
 def test_host_that_repeats_a_start_is_lost_and_fills_no_record() -> None:
     many = together(*[frame("b", wire.STARTED, {"pid": number}, rank=1) for number in range(1, 5001)])
     world, gang = run((1.0, ready("a", "b")), (1.1, many), (2.0, exited("a", 0, stopped=True)), (2.1, done("a", "b")))
