@@ -41,7 +41,7 @@ def _prctl(*numbers):
         call(function, numbers)
 
 
-def job_processes(job, groups, root=0, known=None):
+def job_processes(job, groups, root=0, known=None, spared=()):
     """Return {pid: command name} of the living processes of a job, each after its parent.
 
     Args:
@@ -49,13 +49,14 @@ def job_processes(job, groups, root=0, known=None):
         groups: process groups of its ranks, whose leaders' process ids they are.
         root: process whose descendants belong to the job, but for those of its mpirun; 0 for none.
         known: processes that were seen to belong to it, as {pid: when they were started}.
+        spared: process ids below the root that do not belong to it, with all below them.
     """
     table, mark_of = take_table()
     found = _in_groups(table, groups) | _known(table, known or {})
     marks = {pid: mark_of(pid) for pid in table if pid not in found}
     found |= {pid for pid, mark in marks.items() if mark == job}
     carriers = {pid for pid, mark in marks.items() if mark == mpi_mark(job)}
-    found |= descendants(table, found | {root} - {0}, carriers)
+    found |= descendants(table, found | {root} - {0}, carriers | set(spared))
     return {pid: table[pid].name for pid in sorted(found - {os.getpid(), root}, key=lambda pid: _depth(table, pid))}
 
 
@@ -105,15 +106,15 @@ class Ender:
         groups: process groups of its ranks; may grow while this works.
         grace: seconds between TERM and KILL; 0 kills at once.
         now: monotonic seconds.
-        root, known: as for `job_processes`.
+        root, known, spared: as for `job_processes`; what is spared may change while this works.
         patience: seconds in which processes may end by themselves before TERM, unseen.
     """
 
     GIVE_UP = 10.0  # seconds after KILL; a process in uninterruptible sleep may take for ever
     LOOKS = 8  # of patience, at least: on a busy machine its seconds may pass while neither this nor those get to run
 
-    def __init__(self, job, groups, grace, now, root=0, known=None, patience=0.0):
-        self._find = lambda: job_processes(job, groups, root, known)
+    def __init__(self, job, groups, grace, now, root=0, known=None, patience=0.0, spared=()):
+        self._find = lambda: job_processes(job, groups, root, known, spared)
         self._termed = set()
         self._grace = grace
         self._term_at = now + patience
@@ -171,13 +172,13 @@ def mpi_mark(mark):
     return mark + ".mpi"
 
 
-def end_all(mark, groups, grace, root=0, known=None):
+def end_all(mark, groups, grace, root=0, known=None, spared=()):
     """End a job's ranks, then mpirun and its daemons, and wait; return {process id: name} of those that remain."""
-    return dict(_end(mark, groups, grace, root, known), **_end(mpi_mark(mark), set(), 0, root, None))
+    return dict(_end(mark, groups, grace, root, known, spared), **_end(mpi_mark(mark), set(), 0, root, None, spared))
 
 
-def _end(mark, groups, grace, root, known):
-    ender = Ender(mark, groups, grace, time.monotonic(), root, known)
+def _end(mark, groups, grace, root, known, spared):
+    ender = Ender(mark, groups, grace, time.monotonic(), root, known, spared=spared)
     while not ender.look(time.monotonic()):
         time.sleep(max(0.0, ender.next_look - time.monotonic()))
     return ender.remaining

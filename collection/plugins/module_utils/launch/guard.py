@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import errno
 import os
+import selectors
+import time
 
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.jobs.processes import adopt_orphans, end_all
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared.lean import plain_json, sockets
@@ -20,6 +22,7 @@ from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared.lean.sign
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _LIVES = b"+"  # sent by a guard that is ready
 _MOST_FDS = 64  # that it can be given
+_RETRY = 1.0  # seconds until another guard is tried where none could be made
 
 
 class Guard:
@@ -27,10 +30,18 @@ class Guard:
 
     Args:
         end: ends a job's processes, see `processes.end_all`.
+        clock: returns monotonic seconds.
+
+    Attributes:
+        processes: process ids of guards below this process, which belong to no job.
     """
 
-    def __init__(self, end=end_all):
+    def __init__(self, end=end_all, clock=time.monotonic):
         self._end = end
+        self._clock = clock
+        self.processes = set()
+        self._selector = None
+        self._retry_at = None
         self._job = None
         self._held = ()
         self._groups = set()
@@ -76,6 +87,34 @@ class Guard:
         except OSError:
             self._replace()
 
+    def watch(self, selector):
+        """Let a selector tell when the guard has ended, and start another one at once."""
+        self._selector = selector
+        if self._retry_at is None:
+            self._selector.register(self._link, selectors.EVENT_READ, self._on_readable)
+
+    def _on_readable(self):
+        """Nothing comes from a guard that lives. This may be about one that was replaced a moment ago."""
+        if self._link is None:
+            return
+        try:
+            gone = not self._link.recv(1, sockets.MSG_DONTWAIT)
+        except BlockingIOError:
+            return
+        except OSError:
+            gone = True
+        if gone:
+            self._replace()
+
+    def deadline(self):
+        """Return the time at which another guard is tried, None when there is one or none is wanted."""
+        return self._retry_at
+
+    def on_time(self, now):
+        """Try to start another guard, if that is due."""
+        if self._retry_at is not None and now >= self._retry_at:
+            self._replace()
+
     def add(self, group):
         """Guard a process group."""
         self._groups.add(group)
@@ -106,17 +145,34 @@ class Guard:
 
     def _replace(self):
         """Start another guard: somebody has killed the first, perhaps for want of memory. Orphans do not come to it."""
-        if self._link:
-            self._link.close()
-        self._link, theirs = sockets.socketpair()
+        self._let_go()
+        self._retry_at = None
         try:
-            if os.fork() == 0:
-                _take_over(theirs, self._held, self._end)
-            theirs.close()
+            self._link, theirs = sockets.socketpair()
+            try:
+                pid = os.fork()
+                if pid == 0:
+                    _take_over(theirs, self._held, self._end)
+            finally:
+                theirs.close()
+            self.processes.add(pid)
             self._link.recv(len(_LIVES))
             self._send_all(())
-        except OSError:
-            pass  # no process can be made, or it was killed as well: the next order tries again
+        except OSError:  # no process can be made, or it was killed as well
+            self._retry_at = self._clock() + _RETRY
+            return
+        if self._selector:
+            self.watch(self._selector)
+
+    def _let_go(self):
+        """Close the way to a guard that is gone, or is to go."""
+        self.processes.clear()
+        if self._link is None:
+            return
+        fd = self._link.fileno()
+        if self._selector and fd >= 0 and fd in self._selector.get_map():
+            self._selector.unregister(fd)
+        self._link.close()
 
     def dismiss(self):
         """End the guard: nothing is left to guard."""
@@ -124,8 +180,8 @@ class Guard:
             self._link.sendall(_line({"bye": True}))
         except OSError:
             pass  # it was killed
-        self._link.close()
-        self._link = None
+        self._let_go()
+        self._link = self._retry_at = None
 
 
 def _line(order):

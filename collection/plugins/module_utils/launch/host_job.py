@@ -12,7 +12,6 @@ import time
 
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.host.stray_variables import clear_for_job
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.jobs.folder import mark_of
-from ansible_collections.mlxlaunch.cluster.plugins.module_utils.jobs.processes import Ender
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.jobs.written import time_there, written
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.launch.ending import CLOSING, DRAINING, Ending
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.launch.guard import keep_awake
@@ -51,10 +50,9 @@ class HostJob:
         self._mark = mark_of(spec.job, spec.index)
         self._prepare = prepare
         self._guard = guard
-        self._root = (os.getpid() if sys.platform == "linux" else 0) if root is None else root
         self._feeder = Feeder(selector, link.send)
         self._pump = OutputPump(selector, link, self._on_no_room)
-        self._ranks = RankGroup()
+        self._ranks = RankGroup(root=(os.getpid() if sys.platform == "linux" else 0) if root is None else root)
         self._ending = Ending(self._start_ender)
         self._prepared = None
         self._snapshots = None  # where they are needed
@@ -108,6 +106,7 @@ class HostJob:
             for rank in self._prepared.ranks:
                 rank.replan(decided["env"][str(rank.rank)])
         self._guard.protect(self._mark, self.spec.grace, self._prepared.held)
+        self._guard.watch(self._selector)
         self._ranks.begin(self._guard)
         if self._mpi:
             self._mpi.begin(decided)
@@ -117,7 +116,7 @@ class HostJob:
                 self._start(rank, environment)
         if sys.platform == "darwin":
             keep_awake()
-            self._snapshots = self._take_snapshots()
+            self._snapshots = self._ranks.take_snapshots(self._selector)
 
     # -- ranks
 
@@ -156,16 +155,6 @@ class HostJob:
         for rank, code in self._ranks.reap(lambda pid, code: self._mpi and self._mpi.reaped(pid, code)):
             self._pump.drain(rank.streams)
             self._on_exited(rank, {"code": max(code, 0), "signal": max(-code, 0), "signal_name": _signal_name(-code)})
-
-    def _take_snapshots(self):
-        # Late: only this system needs them.
-        from ansible_collections.mlxlaunch.cluster.plugins.module_utils.jobs.snapshots import Snapshots
-
-        return Snapshots(self._selector, self._ranks.groups, self._on_snapshot)
-
-    def _on_snapshot(self, known):
-        self._ranks.forget_empty_groups()
-        self._guard.know(known)
 
     def _on_exited(self, rank, how):
         rank.ended = True
@@ -227,11 +216,12 @@ class HostJob:
     def deadlines(self):
         """Return the times at which there is something to do, None among them for never."""
         closing = self._ending.phase == CLOSING and self._mpi
-        times = [self._ending.next_look(), self._pump.deadline(), self._mpi.next_look() if closing else None]
+        times = [self._ending.next_look(), self._pump.deadline(), self._guard.deadline(), self._mpi.next_look() if closing else None]
         return times + ([self._snapshots.deadline()] if self._snapshots and not self.over else [])
 
     def on_time(self, now):
         """Go on with the end of the job, as far as it is due."""
+        self._guard.on_time(now)
         if self._snapshots and not self.over:
             self._snapshots.on_time(now)
         if self._ending.ranks_gone(self._ranks.dying):
@@ -257,8 +247,7 @@ class HostJob:
         return self._ending.over
 
     def _start_ender(self, grace, now):
-        known = self._snapshots.known if self._snapshots else None
-        return Ender(self._mark, self._ranks.groups, grace, now, self._root, known, 0.0 if self._ending.stopped else _LINGER)
+        return self._ranks.ender(grace, now, 0.0 if self._ending.stopped else _LINGER)
 
     def stop(self, grace):
         """End the job, without any grace at once; nothing to do when it has ended by itself."""
@@ -283,6 +272,12 @@ class HostJob:
         self._prepared.ports.close()  # before anyone hears that the job is over, and starts another
         if self._ranks.guarded:
             self._guard.dismiss()
+
+    def abandon(self):
+        """End the ranks and wait for that, outside of the loop: it has failed."""
+        if self.begun:
+            self._ranks.end(self.spec.grace)
+            self.status.save()
 
     def forget(self):
         """Close all streams and remove their files."""

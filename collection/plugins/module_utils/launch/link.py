@@ -82,6 +82,12 @@ class ControllerLink:
         """Treat the controller as gone: it was silent for too long."""
         self.alive, self._silent = False, True
 
+    def close(self):
+        """Let the controller see the end."""
+        self.alive = False
+        os.close(self.fd_in)
+        os.close(self.fd_out)
+
     def broken(self):
         """Return whether the connection itself is gone, and not only the process at its other end."""
         poll = select.poll()

@@ -106,9 +106,12 @@ class RankProcess:
         failed_read, failed_write = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
-            if affinity:
-                _bind(affinity)
-            _become_rank(path, self._spec.argv, env, cwd, theirs, failed_write)
+            try:
+                if affinity:
+                    _bind(affinity)
+                _become_rank(path, self._spec.argv, env, cwd, theirs, failed_write)
+            finally:
+                os._exit(127)  # whatever happened: two processes must not go on as the supervisor
         for fd in {*theirs, failed_write}:
             os.close(fd)
         reason = os.read(failed_read, 16)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils.jobs.processes import Ender, end_all
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared.names import MARK
 
 
@@ -18,19 +19,22 @@ class RankGroup:
         clock: returns monotonic seconds.
         wait: returns (process id, status) of a child that has ended, (0, 0) when none has, as os.waitpid does;
             raises ChildProcessError when there is no child.
+        root: process whose descendants all belong to the job, 0 for none.
 
     Attributes:
         started: the ranks that were started, or that could not be, by number.
         groups: process groups that may have a living process.
     """
 
-    def __init__(self, clock=time.monotonic, wait=lambda: os.waitpid(-1, os.WNOHANG)):
+    def __init__(self, clock=time.monotonic, wait=lambda: os.waitpid(-1, os.WNOHANG), root=0):
         self._clock = clock
         self._wait = wait
+        self._root = root
         self._staged = []
         self._mark = self._cwd = ""
         self._guard = None
         self._began = 0.0
+        self._known = {}
         self.started = {}
         self.groups = set()
 
@@ -124,6 +128,30 @@ class RankGroup:
                 self._guard.remove(group)
             except OSError:
                 pass  # another user's, as after sudo in a rank
+
+    def take_snapshots(self, selector):
+        """Return the snapshots of the processes below the ranks, for a system on which orphans go elsewhere."""
+        # Late: only that system needs them.
+        from ansible_collections.mlxlaunch.cluster.plugins.module_utils.jobs.snapshots import Snapshots
+
+        return Snapshots(selector, self.groups, self._know)
+
+    def _know(self, processes):
+        self._known = processes
+        self.forget_empty_groups()
+        self._guard.know(processes)
+
+    def ender(self, grace, now, patience):
+        """Return the `Ender` of all processes of the job but mpirun's; the guard is none of them."""
+        return Ender(self._mark, self.groups, grace, now, self._root, self._known, patience, self._spared)
+
+    def end(self, grace):
+        """End all processes of the job, also mpirun's, and wait for that."""
+        end_all(self._mark, self.groups, grace, self._root, self._known, self._spared)
+
+    @property
+    def _spared(self):
+        return self._guard.processes if self._guard else ()
 
     def forget(self):
         """Remove the files of all streams."""

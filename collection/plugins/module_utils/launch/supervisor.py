@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import selectors
+import sys
 import time
 
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.jobs.processes import adopt_orphans
@@ -153,6 +154,12 @@ class Supervisor:
         elif not self._job.over:
             self._job.stop(self._job.spec.grace)
 
+    def abandon(self):
+        """Leave no rank behind, though this program has failed; whoever waits for it hears of that at once."""
+        self._link.close()
+        if self._job:
+            self._job.abandon()
+
     def _leave(self):
         """Leave without the controller. If the connection broke, keep the rest for a recovery.
 
@@ -215,5 +222,20 @@ def main():
         if signal.getsignal(number) is not signal.SIG_IGN:  # as of nohup on this machine
             signal.signal(number, terminate)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())  # whoever started this may block some: no end of a rank would be seen
-    supervisor.run()
+    try:
+        supervisor.run()
+    except BaseException:
+        try:
+            _report_failure(end, null)
+        finally:
+            supervisor.abandon()
+        raise
     os.write(end, b".")
+
+
+def _report_failure(end, null):
+    """Let whoever waits for this process see its failure now: the end of the ranks may take their grace."""
+    sys.excepthook(*sys.exc_info())  # the last line is the reason for the controller
+    for fd in (1, 2):
+        os.dup2(null, fd)
+    os.close(end)

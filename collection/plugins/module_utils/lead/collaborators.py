@@ -148,4 +148,4 @@ class Fanout(Protocol):
         """Return the warnings for a person since the last call."""
 
     def forward(self, frame: bytes) -> None:
-        """Send a frame to the launching program, if there is one; a later one of this kind and rank may take its place."""
+        """Send a frame to the launching program, if there is one; a later one of its kind and rank replaces it."""

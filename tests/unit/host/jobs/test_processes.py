@@ -74,6 +74,7 @@ def test_descendants_of_the_supervisor_are_found_but_for_mpiruns(monkeypatch: py
     table = table_of((own, 1, own, own), (71, own, 71, 71), (72, own, 72, 72), (73, 72, 73, 73), (80, own, 80, own), (81, 80, 80, own))
     on_a_machine_with(monkeypatch, table, p71="job-1", p80="job-1.mpi", p81="job-1.mpi")
     assert sorted(job_processes("job-1", {71}, own)) == [71, 72, 73]
+    assert sorted(job_processes("job-1", {71}, own, spared={73})) == [71, 72]
     assert sorted(job_processes("job-1.mpi", {80}, own)) == [71, 72, 73, 80, 81]
 
 
@@ -111,7 +112,7 @@ class Machine:
     foreign: set[int] = field(default_factory=set)
     sent: list[tuple[int, int]] = field(default_factory=list)
 
-    def processes(self, job: str, groups: set[int], _root: int, _known: object) -> dict[int, str]:
+    def processes(self, job: str, groups: set[int], _root: int, _known: object, _spared: object) -> dict[int, str]:
         assert (job, groups) == ("job-1", {70})
         return dict(self.living)
 

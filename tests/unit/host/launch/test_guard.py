@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
+import selectors
 import signal
 import subprocess
 import sys
@@ -15,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.mlxlaunch.cluster.plugins.module_utils.launch.guard import Orders
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils.launch.guard import Guard, Orders
 from tests.support.processes import is_gone, parent_of
 from tests.support.waiting import PATIENCE, wait_until
 
@@ -153,6 +155,27 @@ def test_guard_that_was_killed_is_replaced(family: Family, early: bool) -> None:
     os.kill(family.supervisor, signal.SIGKILL)
     assert family.said()[:3] == ["job.0", [11, 12], 5.0]
     wait_until(lambda: not family.is_locked(), "the guard has ended")
+
+
+def test_guard_that_cannot_be_replaced_now_is_replaced_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing tells of its end a second time, and the supervisor does not turn in circles meanwhile."""
+    now, made = [100.0], []
+
+    def fork() -> int:
+        made.append(now[0])
+        raise BlockingIOError(errno.EAGAIN, "no process")
+
+    monkeypatch.setattr(os, "fork", fork)
+    guard = Guard(clock=lambda: now[0])
+    with selectors.DefaultSelector() as selector:
+        guard.protect("job.0", 5.0, [])
+        guard.watch(selector)
+        assert (made, guard.deadline(), dict(selector.get_map())) == ([100.0], 101.0, {})
+        for now[0] in (100.5, 101.0, 101.5, 102.0):
+            guard.on_time(now[0])
+        assert (made, guard.deadline()) == ([100.0, 101.0, 102.0], 103.0)
+        guard.dismiss()
+    assert guard.deadline() is None
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])

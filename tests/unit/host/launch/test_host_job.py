@@ -52,6 +52,13 @@ class Guard:
 
     def __init__(self, *_job: Any) -> None:
         self.orders: list[str] = []
+        self.processes: set[int] = set()
+
+    def deadline(self) -> None:
+        """Have no time at which there is something to do."""
+
+    def on_time(self, _now: float) -> None:
+        """Have nothing to do."""
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda *_words: self.orders.append(name)
@@ -165,7 +172,7 @@ def test_rank_runs_to_its_end_and_is_confirmed(host_of: Callable[..., Host]) -> 
     how = frames[3].json()
     assert (how["code"], how["signal"], how["stopped"]) == (7, 0, False)
     assert frames[4].json() == {"remaining": {}}
-    assert host.guard.orders == ["protect", "add", "remove", "dismiss"]
+    assert host.guard.orders == ["protect", "watch", "add", "remove", "dismiss"]
     assert (host.ports.chosen, host.ports.closed, host.job.over) == ([0], True, True)
 
 
@@ -254,3 +261,14 @@ def name_of(pid: int) -> str:
         return Path(f"/proc/{pid}/comm").read_text().strip()
     except OSError:
         return ""
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_job_of_a_supervisor_that_has_failed_leaves_no_rank(host_of: Callable[..., Host], begun: bool) -> None:
+    """Also if no guard is left."""
+    host = host_of("import time; time.sleep(1000)")
+    if begun:
+        host.send(wire.GO)
+    host.job.abandon()
+    pids = [frame.json()["pid"] for frame in host.said() if frame.kind == wire.STARTED]
+    assert (len(pids), all(map(is_gone, pids))) == (int(begun), True)

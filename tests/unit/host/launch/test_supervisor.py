@@ -295,6 +295,77 @@ def test_process_that_has_hidden_ends_when_the_supervisor_is_killed(real: RealSu
     wait_until(lambda: is_gone(hidden), "the guard has found it")
 
 
+def ranks_of(real: RealSupervisor, count: int) -> set[int]:
+    """Return the process ids of ranks that print when they are up, once all are."""
+    frames = real.until(wire.STDOUT)
+    while sum(frame.kind == wire.STDOUT for frame in frames) < count:
+        frames += real.until(wire.STDOUT)
+    return {frame.json()["pid"] for frame in frames if frame.kind == wire.STARTED}
+
+
+#: A request to stop without its grace, which no controller of ours sends.
+FATAL = (wire.STOP, {})
+
+
+def test_failure_of_the_supervisor_itself_leaves_no_rank(real: RealSupervisor) -> None:
+    """They have their grace, while whoever started it hears of the failure at once."""
+    facts = real.start(*[f"import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN){FOREVER}"] * 2, grace=3.0)
+    ranks = ranks_of(real, 2)
+    real.send(*FATAL)
+    assert real.process.wait(PATIENCE) == 1
+    assert not any(map(is_gone, ranks))
+    wait_until(lambda: all(map(is_gone, {*ranks, facts["pid"]})), "the ranks have ended")
+
+
+@needs_linux
+def test_failure_after_the_end_of_the_guard_leaves_no_rank(real: RealSupervisor) -> None:
+    facts = real.start(HIDDEN + FOREVER)
+    hidden, [rank] = hidden_of(real), ranks_of(real, 1)
+    guard = parent_of(facts["pid"])
+    os.kill(facts["pid"], signal.SIGSTOP)  # so that it hears of both at the same moment
+    os.kill(guard, signal.SIGKILL)
+    real.send(*FATAL)
+    os.kill(facts["pid"], signal.SIGCONT)
+    wait_until(lambda: all(map(is_gone, (facts["pid"], rank, hidden))), "all have ended")
+
+
+@needs_linux
+def test_killed_guard_is_replaced_at_once(real: RealSupervisor) -> None:
+    facts = real.start(FOREVER)
+    [rank] = ranks_of(real, 1)
+    guard = parent_of(facts["pid"])
+    for _ in range(2):
+        os.kill(guard, signal.SIGKILL)
+        found: set[int] = set()
+
+        def another(found: set[int] = found, guard: int = guard) -> bool:
+            found |= {pid for pid in descendants(facts["pid"]) if pid not in (facts["pid"], rank, guard) and not is_gone(pid)}
+            return bool(found)
+
+        wait_until(another, "there is another guard")
+        [guard] = found
+    wait_until(lambda: os.getsid(guard) == guard, "it is on its own")
+    os.kill(facts["pid"], signal.SIGKILL)
+    wait_until(lambda: all(map(is_gone, (rank, guard))), "the guard has ended the rank, and itself")
+
+
+@needs_linux
+def test_guard_that_was_replaced_is_none_of_the_ranks(real: RealSupervisor, tmp_path: Path) -> None:
+    """It is below the supervisor, as they are: an end would wait for it for the whole grace."""
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    facts = real.start(f"print('up', flush=True)\nopen({str(gate)!r}).read()", grace=1000.0)
+    [rank] = ranks_of(real, 1)
+    os.kill(parent_of(facts["pid"]), signal.SIGKILL)
+    wait_until(lambda: set(descendants(facts["pid"])) - {facts["pid"], rank}, "there is another guard")
+    gate.write_text("")
+    frames = real.until(wire.DONE)
+    assert frames[-1].json() == {"remaining": {}}
+    assert [frame.json() for frame in frames if frame.kind == wire.WARNING] == []
+    real.send(wire.BYE)
+    assert real.process.wait(PATIENCE) == 0
+
+
 def test_folder_that_is_removed_under_a_job_costs_nothing(real: RealSupervisor, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     os.mkfifo(gate)

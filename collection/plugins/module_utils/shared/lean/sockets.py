@@ -17,6 +17,7 @@ except ImportError:  # a Python other than CPython
 
 AF_INET = _socket.AF_INET
 SOCK_DGRAM, SOCK_STREAM = _socket.SOCK_DGRAM, _socket.SOCK_STREAM
+MSG_DONTWAIT = _socket.MSG_DONTWAIT
 SOL_SOCKET, SO_REUSEADDR = _socket.SOL_SOCKET, _socket.SO_REUSEADDR
 gethostname = _socket.gethostname
 inet_pton = _socket.inet_pton
