@@ -43,7 +43,15 @@ class Emit:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
-Action = Union[Send, Close, Recover, Emit]
+@dataclass(frozen=True)
+class Miss:
+    """Warn that the rest of a host's output will not come, with the offsets up to which it has come."""
+
+    host: str
+    text: str
+
+
+Action = Union[Send, Close, Recover, Emit, Miss]
 
 
 class Outbox:

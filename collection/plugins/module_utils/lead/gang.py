@@ -31,6 +31,7 @@ from ansible_collections.mlxlaunch.cluster.plugins.module_utils.lead.policy impo
     Action,
     Close,
     Emit,
+    Miss,
     Policy,
     Recover,
     Send,
@@ -184,7 +185,7 @@ class Gang:
         spec = {
             **{key: self._specs[host][key] for key in _RECOVERY_KEYS},
             "recover": True,
-            "have": self._received.have(rank.rank for rank in self.policy.table.of_host(host)),
+            "have": self._received.have(self._ranks_of(host)),
             "patience": limits.grace + limits.recover,
         }
         self._connections.open(host, fresh=True, request=wire.encode_json(wire.SPEC, spec))
@@ -200,6 +201,10 @@ class Gang:
         passed = self._texts[host].pass_on(text, self._clock())
         if passed is not None:
             self._reporter.emit(event, host, text=passed, **details)
+
+    def _miss(self, action: Miss) -> None:
+        received = self._received.phrase(self._ranks_of(action.host))
+        self._pass_on("warning", action.host, "%s; bytes that were received: %s" % (action.text, received))
 
     # -- frames from hosts
 
@@ -251,7 +256,7 @@ class Gang:
     def _on_done(self, host: str, frame: wire.Frame, _now: float) -> None:
         message = message_of(host, frame)
         if not message.get("known", True):
-            self._pass_on("warning", host, _UNKNOWN)
+            self._miss(Miss(host, _UNKNOWN))
         self.policy.on_done(host, message["remaining"], message.get("written", ""))
 
     def _on_credit(self, host: str, frame: wire.Frame, _now: float) -> None:
@@ -273,6 +278,9 @@ class Gang:
     def _on_exited_service(self, host: str, frame: wire.Frame, now: float) -> None:
         self.policy.on_exited_service(host, message_of(host, frame), now)
 
+    def _ranks_of(self, host: str) -> list[int]:
+        return [rank.rank for rank in self.policy.table.of_host(host)]
+
     def _rank_on(self, host: str, frame: wire.Frame) -> int:
         """Return the rank that a frame is about; only its own host may send it."""
         if self._host_of.get(frame.rank) != host:
@@ -285,6 +293,7 @@ _ACTIONS: Mapping[type[Action], Callable[[Gang, Any], None]] = {
     Close: Gang._close,
     Recover: Gang._recover,
     Emit: Gang._emit,
+    Miss: Gang._miss,
 }
 
 _FRAMES: Mapping[int, Callable[[Gang, str, wire.Frame, float], None]] = {

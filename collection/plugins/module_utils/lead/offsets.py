@@ -36,6 +36,11 @@ class Received:
         """Return the offsets of some ranks by stream: a recovery fetches the rest."""
         return {rank: dict(self._ends[rank]) for rank in ranks}
 
+    def phrase(self, ranks: Iterable[int]) -> str:
+        """Return the offsets of some ranks for a person: "rank 0: stdout 5, stderr 0; rank 1: ..."."""
+        found = {rank: ", ".join(f"{stream} {end}" for stream, end in ends.items()) for rank, ends in self.have(ranks).items()}
+        return "; ".join(f"rank {rank}: {ends}" for rank, ends in found.items())
+
 
 class Windows:
     """The windows of some ranks' standard input, in bytes from its beginning.

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.mlxlaunch.cluster.plugins.module_utils.lead.actions import Close, Outbox, Recover
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils.lead.actions import Close, Miss, Outbox, Recover
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.lead.barrier import Barrier, not_ready
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.lead.host import (
     GO,
@@ -93,8 +93,7 @@ class Phases:
         elif event == RETRY:
             self._out.add(Recover(host))
         elif machine.state == H_LOST:
-            self._out.emit("warning", host, text=machine.out_of_reach(reasons[0]))
-            self._out.add(Close(host))
+            self._out.add(Miss(host, machine.out_of_reach(reasons[0])), Close(host))
         elif machine.state == H_DONE:
             self._out.send(host, wire.BYE)
         if self.phase in (RUNNING, STOPPING) and self._hosts.over:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.mlxlaunch.cluster.plugins.module_utils.lead.actions import Action, Close, Emit, Outbox, Recover, Send
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils.lead.actions import Action, Close, Emit, Miss, Outbox, Recover, Send
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.lead.barrier import Barrier
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.lead.collaborators import Decide, no_decision
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.lead.host import (
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ansible_collections.mlxlaunch.cluster.plugins.module_utils.lead.mpirun import MpirunMachine
 
 # All that a driver of the policy needs.
-__all__ = ["FINISHED", "OPENING", "RUNNING", "STOPPING", "Action", "Close", "Emit", "Limits", "Policy", "Recover", "Send"]
+__all__ = ["FINISHED", "OPENING", "RUNNING", "STOPPING", "Action", "Close", "Emit", "Limits", "Miss", "Policy", "Recover", "Send"]
 
 # Facts that are for the decision at the barrier only.
 _FOR_DECISION = ("address", "others", "shifts", "uid", "mpirun", "environment", "values")

@@ -179,6 +179,26 @@ def test_host_that_stays_out_of_reach_is_given_up() -> None:
     assert causes(gang) == ("host_lost", 3)
 
 
+PRINTED = together(frame("b", wire.STDOUT, b"12345", rank=1), frame("b", wire.STDERR, b"123", rank=1, offset=4))
+
+
+def test_recovery_that_finds_nothing_is_told_with_the_offsets() -> None:
+    nothing = frame("b", wire.DONE, {"remaining": {}, "known": False})
+    script = [(1.1, PRINTED), (1.3, lost("b")), (1.4, exited("a", 0, stopped=True)), (1.5, together(done("a"), nothing))]
+    world, gang = run((1.0, ready("a", "b")), *script)
+    last = world.of_kind("warning")[-1]
+    assert (last["host"], last["text"].partition("; bytes ")[2]) == ("b", "that were received: rank 1: stdout 5, stderr 7")
+    assert last["text"].startswith("nothing of the job is left there; the rest of its output, and how its ranks ended, is lost; ")
+    assert (causes(gang), sorted(gang.policy.ends)) == (("host_lost", 3), [0])
+
+
+def test_host_that_is_given_up_is_told_with_the_offsets() -> None:
+    script = [(1.1, PRINTED), (1.3, lost("b")), (1.4, exited("a", 0, stopped=True)), (1.5, done("a"))]
+    world, _gang = run((1.0, ready("a", "b")), *script, recover=5)
+    last = world.of_kind("warning")[-1]
+    assert (last["host"], last["text"].partition("; bytes ")[2]) == ("b", "that were received: rank 1: stdout 5, stderr 7")
+
+
 def test_silent_host_is_lost_after_the_lease() -> None:
     answers = [(float(at), frame("a", wire.PONG)) for at in range(2, 14, 2)]
     world, _gang = run((1.0, ready("a", "b")), *answers, (14.0, exited("a", 0, stopped=True)), (14.1, done("a", "b")), lease=9)

@@ -14,6 +14,13 @@ def test_recovery_has_every_stream_of_the_ranks_it_is_for() -> None:
     assert received.have([0, 2]) == {0: {"stdout": 25, "stderr": 0}, 2: {"stdout": 0, "stderr": 7}}
 
 
+def test_offsets_are_told_by_rank_and_stream() -> None:
+    received = Received([0, 1, 2])
+    received.add(0, "stdout", 10)
+    received.add(2, "stderr", 7)
+    assert received.phrase([0, 2]) == "rank 0: stdout 10, stderr 0; rank 2: stdout 0, stderr 7"
+
+
 def test_end_of_each_stream_is_its_own() -> None:
     received = Received([0, 1])
     received.add(0, "stdout", 7)
