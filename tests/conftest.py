@@ -36,11 +36,15 @@ for _number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option for every row of a sweep."""
-    parser.addoption("--all-rows", action="store_true", help="run all rows of tests marked `sweep`, of which else one in six runs")
+    parser.addoption(
+        "--all-rows",
+        action="store_true",
+        help="run the tests marked `long` too, and all rows of those marked `sweep`, of which else one in six runs",
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark tests of what depends on versions, beside those that say it themselves; leave out rows of sweeps."""
+    """Mark tests of what depends on versions, beside those that say it themselves; leave out rows and long ones."""
     paths = {path for path in {item.path for item in items} if any(path.is_relative_to(each) for each in VERSIONS)}
     for item in items:
         if item.path in paths:
@@ -51,12 +55,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _thin_out(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out five of six rows of each sweep: each row is a launch, and most of that is Ansible's own start."""
+    """Leave out what is long, and five of six rows of each sweep: a row is a launch, most of which is Ansible's own start."""
     rows: defaultdict[str, list[pytest.Item]] = defaultdict(list)
     for item in items:
         if item.get_closest_marker("sweep"):
             rows[item.nodeid.partition("[")[0]].append(item)
-    left_out = {item for name, each in rows.items() for at, item in enumerate(each) if at % _ROWS != _first(name, len(each))}
+    left_out = {item for item in items if item.get_closest_marker("long")}
+    left_out |= {item for name, each in rows.items() for at, item in enumerate(each) if at % _ROWS != _first(name, len(each))}
     config.hook.pytest_deselected(items=list(left_out))
     items[:] = [item for item in items if item not in left_out]
 

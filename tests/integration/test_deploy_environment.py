@@ -168,7 +168,10 @@ def building(site: Site) -> tuple[list[str | os.PathLike[str]], Path]:
     )
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)], ids=["INT", "KILL"])
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [pytest.param(signal.SIGINT, 130, id="INT"), pytest.param(signal.SIGKILL, -9, id="KILL", marks=pytest.mark.long)],
+)
 def test_interrupted_build_is_not_used_and_not_in_the_way(
     site: Site, building: tuple[list[str | os.PathLike[str]], Path], number: int, status: int
 ) -> None:

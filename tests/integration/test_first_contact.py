@@ -250,6 +250,7 @@ def test_configured_acceptance_is_told(strangers: Strangers, here: Cluster) -> N
 # -- other ways
 
 
+@pytest.mark.long
 def test_jump_host_and_other_port_come_with_their_own_keys(strangers: Strangers, here: Cluster) -> None:
     """The first is behind the third, and listens on a port of its own; neither is known."""
     inside, jump = strangers.lab.hosts[1], strangers.lab.hosts[2]

@@ -116,6 +116,7 @@ def test_ring_from_bare_ports_to_sums_over_a_restart_and_back(cluster: Cluster) 
     assert "mlxlaunch: nothing to change" in network(cluster, "--undo").stderr
 
 
+@pytest.mark.long
 @pytest.mark.mac(cables="ring")
 def test_playbook_with_check_and_diff_tells_what_it_would_do_and_then_does_that(cluster: Cluster) -> None:
     before = [shown(host) for host in cluster.hosts]
@@ -147,6 +148,7 @@ def test_playbook_with_check_and_diff_tells_what_it_would_do_and_then_does_that(
     assert [shown(host) for host in cluster.hosts] == before
 
 
+@pytest.mark.long
 @pytest.mark.mac(cables="ring")
 def test_host_without_sudo_gets_its_commands_and_the_others_are_set(cluster: Cluster) -> None:
     rule = cluster.hosts[1].path("/etc/sudoers.d/mlx")
@@ -208,6 +210,7 @@ def held(cluster: Cluster, host: Host, word: str) -> Iterator[Path]:
         host.path("/usr/sbin/networksetup.real").rename(host.path("/usr/sbin/networksetup"))
 
 
+@pytest.mark.long
 @pytest.mark.mac(cables="ring")
 def test_host_that_vanishes_during_a_setup_is_named_and_can_be_undone(cluster: Cluster) -> None:
     before = [shown(host) for host in cluster.hosts]
@@ -241,6 +244,7 @@ def test_setup_whose_controller_was_killed_can_be_undone(cluster: Cluster) -> No
 # -- what is in the way
 
 
+@pytest.mark.long
 def test_bridges_docks_collisions_and_a_vpn_are_minded_and_put_back(make_cluster: MakeCluster) -> None:
     cables = [
         {"ends": ["node1:1", "node2:2"]},
@@ -307,6 +311,7 @@ def hostfile_in(text: str) -> Any:
     return json.loads(text[text.index("Hostfile\n========\n") :].split("========\n", 1)[1])
 
 
+@pytest.mark.long
 @pytest.mark.mac(cables="mesh")
 def test_both_tools_on_the_same_macs_give_the_same_graph_order_and_shape(cluster: Cluster) -> None:
     ours = network(cluster, "--dot")

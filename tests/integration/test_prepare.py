@@ -154,6 +154,7 @@ def test_macs_from_delivery_over_a_restart_and_back(cluster: Cluster) -> None:
     assert "nothing to take back" in prepare(cluster, "--undo").stderr
 
 
+@pytest.mark.long
 def test_playbook_tells_prepares_and_leaves_out_what_is_for_another_system(cluster: Cluster, few_files: int) -> None:
     inventory = cluster.inventory(["node1", LINUX], **ALL_ITEMS | {"mlx_prepare_open_files": few_files})
     words: list[str | os.PathLike[str]] = [ANSIBLE_PLAYBOOK, "-i", inventory, PLAYBOOK]
@@ -185,6 +186,7 @@ def test_limit_above_memory_changes_nothing_anywhere(cluster: Cluster) -> None:
     assert [shown(host) for host in cluster.hosts[:3]] == before
 
 
+@pytest.mark.long
 def test_host_without_sudo_gets_commands_that_are_all_it_lacks(cluster: Cluster, few_files: int) -> None:
     inventory = cluster.inventory(["node1", "node2", LINUX], ansible_user="mlx", **ALL_ITEMS | {"mlx_prepare_open_files": few_files})
     for host in (cluster.hosts[1], cluster.hosts[4]):
@@ -207,6 +209,7 @@ def test_host_without_sudo_gets_commands_that_are_all_it_lacks(cluster: Cluster,
     assert prepare(cluster, "--undo", inventory=inventory).returncode == 0
 
 
+@pytest.mark.long
 def test_mac_that_vanishes_meanwhile_is_told_and_can_be_taken_back(cluster: Cluster) -> None:
     lost = cluster.hosts[2]
     before = [shown(host) for host in cluster.hosts[:4]]
