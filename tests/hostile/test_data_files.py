@@ -40,7 +40,6 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=200)
 
 
-@pytest.mark.sweep
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_variable_of_a_hostfile_arrives_as_it_is(name: str, tmp_path: Path) -> None:
     text = TEMPLATES[name].replace("MARK", str(tmp_path / "mark"))
@@ -59,7 +58,6 @@ NAMED: dict[str, Callable[[str, Path], list[str]]] = {
 }
 
 
-@pytest.mark.sweep
 @pytest.mark.parametrize("user", ["", "root@"])
 @pytest.mark.parametrize("way", NAMED)
 def test_name_that_is_a_template_is_refused(way: str, user: str, tmp_path: Path) -> None:

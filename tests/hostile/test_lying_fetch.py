@@ -76,7 +76,6 @@ def assert_refused(here: Path, done: subprocess.CompletedProcess[str], why: str)
     assert written(here) == []
 
 
-@pytest.mark.sweep
 @pytest.mark.parametrize(
     "name",
     [
@@ -96,7 +95,6 @@ def test_fetch_writes_nothing_outside_of_its_directory(name: str, tmp_path: Path
     assert_refused(tmp_path, fetch(tmp_path, [file(name)]), "reports a file that it was not asked for")
 
 
-@pytest.mark.sweep
 @pytest.mark.parametrize(
     ("files", "why"),
     [

@@ -121,7 +121,6 @@ TOGETHER = [
 ]
 
 
-@pytest.mark.sweep
 @pytest.mark.parametrize("pair", TOGETHER, ids=" and ".join)
 def test_lie_in_a_deploy_costs_the_host_that_lies(pair: tuple[str, ...], site: Site, cluster: Cluster) -> None:
     site.file("key", SECRET)
@@ -155,7 +154,6 @@ CHECKS: dict[str, tuple[str, str, str]] = {
 }
 
 
-@pytest.mark.sweep
 @pytest.mark.parametrize("pair", [list(CHECKS)[at : at + 2] for at in range(0, len(CHECKS), 2)], ids=" and ".join)
 def test_lie_in_a_check_costs_the_host_that_lies(pair: list[str], cluster: Cluster) -> None:
     for host, name in zip(cluster.hosts[1:], pair, strict=False):
@@ -210,7 +208,6 @@ FRAMES: dict[str, tuple[int, str, str]] = {
 }
 
 
-@pytest.mark.sweep
 @pytest.mark.parametrize("name", FRAMES)
 def test_lie_in_a_launch_costs_the_host_that_lies(name: str, cluster: Cluster) -> None:
     kind, body, reason = FRAMES[name]

@@ -63,7 +63,6 @@ def refused(done: Done, host: str, path: str) -> None:
 # -- a prepared root
 
 
-@pytest.mark.sweep
 @pytest.mark.parametrize("part", ["", "projects", "projects/train", "VERSION", "RECORD", "LOCK"])
 def test_what_a_stranger_owns_is_neither_run_nor_changed(shared: Site, part: str) -> None:
     script = shared.file("train.py")

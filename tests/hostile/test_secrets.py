@@ -121,7 +121,6 @@ def recorded(folder: Path) -> str:
     return "".join(f"{path}: {path.read_text()}\n" for path in files)
 
 
-@pytest.mark.sweep
 @pytest.mark.parametrize("place", PLACES)
 def test_secret_is_nowhere_but_in_the_rank(place: str, tmp_path: Path) -> None:
     done = run(PLACES[place](tmp_path), tmp_path)
@@ -131,7 +130,6 @@ def test_secret_is_nowhere_but_in_the_rank(place: str, tmp_path: Path) -> None:
     assert CANARY not in done.stdout + done.stderr + recorded(tmp_path)
 
 
-@pytest.mark.sweep
 @pytest.mark.parametrize("name", ["LD_SDK_KEY", "PYTHONSECRET", "MLX_TOKEN", "DYLD_X"])
 def test_host_s_own_variable_is_recorded_by_name(name: str, tmp_path: Path) -> None:
     done = run(local(tmp_path, "--env", "TOKEN=canary"), tmp_path, **{name: CANARY})
@@ -166,7 +164,6 @@ def lock(folder: Path, line: str) -> str:
     return str(folder / "lock.txt")
 
 
-@pytest.mark.sweep
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_message_about_a_mistake_has_no_secret(mistake: str, tmp_path: Path) -> None:
     done = run(MISTAKES[mistake](tmp_path), tmp_path)
