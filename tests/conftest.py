@@ -19,7 +19,7 @@ TESTS = Path(__file__).parent
 #: What touches Ansible, or Python in ways that change from version to version.
 VERSIONS = [
     *(TESTS / "unit" / name for name in ("collection", "package", "controller/caller", "controller/hosts")),
-    TESTS / "integration/test_ansible_versions.py",
+    TESTS / "integration/package/test_ansible_versions.py",
 ]
 
 # Property tests are not timed: the machines they run on are busy with other things. For a longer search by hand,

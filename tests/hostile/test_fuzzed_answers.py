@@ -40,7 +40,7 @@ from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.output.describe 
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.plan.plan import JobPlan, plan_job
 from tests.hostile.agents import Script, ScriptedAgent, connect
 from tests.unit.controller.fleets import access
-from tests.unit.controller.hosts.answers import GOOD
+from tests.unit.controller.hosts.replies.answers import GOOD
 
 # -- a host of ours, and one that lies
 

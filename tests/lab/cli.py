@@ -9,10 +9,10 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from .cables import read_plan
 from .host import Host
 from .keeper import find_program, kept_for
 from .lab import Lab
+from .mac.cables import read_plan
 from .needs import LabError, missing, packages
 from .start import remove_files
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import delay
+from .init import delay
 from .needs import BACK_DOOR, LabError, faketime
 from .spec import USER, HostSpec
 

@@ -17,8 +17,8 @@ from typing import Any, Self
 
 from . import control, linux
 from .host import Host, Process
+from .mac.personality import find_pythons, mac_lacks, python_prefixes
 from .needs import LabError, NoMacError, missing
-from .personality import find_pythons, mac_lacks, python_prefixes
 from .spec import MOST_HOSTS, PERSONALITIES, LabSpec
 from .start import all_binds, end_owned, make_directory, start_init
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .cables import CablePlan
+from .mac.cables import CablePlan
 
 #: Addresses of the two networks, from the range reserved for benchmarks between hosts (RFC 2544).
 NETWORKS = ("198.18.0", "198.18.1")
@@ -74,7 +74,7 @@ class LabSpec:
     personalities: Mapping[str, str] = dataclasses.field(default_factory=dict)
     #: the machine's Pythons for hosts that look like a Mac, by minor version
     pythons: dict[int, Path] = dataclasses.field(default_factory=dict)
-    #: a plan of Thunderbolt cables, see cables.py; none when it is empty
+    #: a plan of Thunderbolt cables, see mac/cables.py; none when it is empty
     cables: Any = None
     #: ends when standard input closes; else when told to
     owned: bool = True

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.lab import Host, Lab, LabError
-from tests.lab.cables import CablePlan, read_plan
+from tests.lab.mac.cables import CablePlan, read_plan
 
 HOSTS = ["node1", "node2", "node3", "node4"]
 pytestmark = pytest.mark.mac(cables="ring")

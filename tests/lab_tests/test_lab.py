@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import Host, Lab, LabError, delay, missing, packages, spec
+from tests.lab import Host, Lab, LabError, missing, packages, spec
 from tests.lab import lab as lab_module
+from tests.lab.init import delay
 from tests.lab.pytest_plugin import start_or_skip
 from tests.lab.start import CHECKOUT
 from tests.support.processes import is_gone

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import Host, Lab, LabError, NoMacError, personality
+from tests.lab import Host, Lab, LabError, NoMacError
 from tests.lab import lab as lab_module
-from tests.lab.personality import find_pythons, mac_lacks
+from tests.lab.mac import personality
+from tests.lab.mac.personality import find_pythons, mac_lacks
 from tests.lab.pytest_plugin import start_or_skip
 
 pytestmark = pytest.mark.mac

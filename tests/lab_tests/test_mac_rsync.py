@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import Host, Lab, personality
-from tests.lab.personality import rsync_client
+from tests.lab import Host, Lab
+from tests.lab.mac import personality
+from tests.lab.mac.personality import rsync_client
 
 pytestmark = pytest.mark.mac
 
 Done = subprocess.CompletedProcess[str]
 
-WRAPPER = Path(personality.__file__).parent / "mac/tree/usr/bin/rsync"
+WRAPPER = Path(personality.__file__).parent / "tree/usr/bin/rsync"
 
 
 @pytest.fixture

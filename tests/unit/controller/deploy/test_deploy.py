@@ -20,6 +20,8 @@ from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.job.errors impor
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.job.settings import JobSettings
 from tests.unit.controller.fleets import Answer, Events, FakeFleet, lost
 
+pytestmark = pytest.mark.usefixtures("own_cache")
+
 PYTHON = {"path": "/usr/bin/python3.12", "version": "3.12.4", "implementation": "cpython", "wanted": ""}
 FACTS = {"system": "Linux", "root_user": True, "machine": "x86_64", "rsync": False, "script": False, "python": PYTHON}
 LOCK = f"mlx==0.32.4 --hash=sha256:{'0' * 64}\n"

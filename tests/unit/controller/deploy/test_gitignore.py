@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.deploy.gitignore import Patterns, read_patterns
 
+pytestmark = pytest.mark.usefixtures("own_cache")
+
 names = st.text(alphabet="ab.*[]-! \\#?", min_size=1, max_size=3).filter(lambda name: name not in {".", ".."})
 pieces = st.sampled_from(
     ["a", "b", "*", "**", "?", "/", "/", "!", "[ab]", "[!a]", "[^b]", "[a-c]", "[]a]", "[[:alpha:]]", "[b", "\\", "\\ ", " ", ".", "-", "#"]

@@ -14,6 +14,8 @@ from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.deploy.locks imp
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.job.errors import UsageError
 from tests.unit.environments import lock_line, serve_index
 
+pytestmark = pytest.mark.usefixtures("own_cache")
+
 A, B = "sha256:" + "a" * 64, "sha256:" + "b" * 64
 
 UV_STYLE = f"""\

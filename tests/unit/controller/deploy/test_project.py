@@ -21,6 +21,8 @@ from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.deploy.scan impo
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.job.errors import UsageError
 from tests.unit.controller.projects import files, write
 
+pytestmark = pytest.mark.usefixtures("own_cache")
+
 RSYNC = shutil.which("rsync")
 OLD = 1_700_000_000
 

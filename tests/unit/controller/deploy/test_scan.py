@@ -20,6 +20,8 @@ from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.job.errors impor
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.job.settings import check_settings
 from tests.unit.controller.projects import files, write
 
+pytestmark = pytest.mark.usefixtures("own_cache")
+
 OLD = 1_700_000_000
 
 

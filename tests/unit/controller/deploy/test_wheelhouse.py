@@ -16,6 +16,8 @@ from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.deploy.wheelhous
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.job.errors import UsageError
 from tests.unit.environments import Index, lock_line, make_wheel, serve_index
 
+pytestmark = pytest.mark.usefixtures("own_cache")
+
 MAC = {"system": "Darwin", "machine": "arm64", "release": "14.5", "libc": ""}
 LINUX = {"system": "Linux", "machine": "x86_64", "release": "2.36", "libc": "glibc"}
 

@@ -28,6 +28,8 @@ from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.job.deployed imp
 from tests.support.moments import Moments
 from tests.unit.controller.fleets import Answer, Events, FakeAgent, FakeFleet
 
+pytestmark = pytest.mark.usefixtures("own_cache")
+
 FACTS = {"a": {"script": False}}
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared import wire
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.hosts.replies.answers import _ANSWERS, most_bytes, progress_of, reply_of
-from tests.unit.controller.hosts.answers import ASKED, GOOD
+from tests.unit.controller.hosts.replies.answers import ASKED, GOOD
 
 
 def taken(do: str, result: Any, **asked: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.deploy.transfer import LITTLE
 from tests.integration.cluster import Cluster
 from tests.integration.deploying import PATIENCE, TELL, Site, brought, tree, where
-from tests.lab.personality import rsync_client
+from tests.lab.mac.personality import rsync_client
 from tests.unit.environments import lock_line, make_wheel
 
 pytestmark = pytest.mark.mac

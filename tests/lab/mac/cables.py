@@ -1,6 +1,6 @@
 """Thunderbolt cables of a lab's Macs: a plan of them as people write it, and what follows for each host. Pure.
 
-A plan is the word `ring` or `mesh`, or an object, which `mac/README.md` describes. Ends are written `node1:2`: the host
+A plan is the word `ring` or `mesh`, or an object, which `README.md` describes. Ends are written `node1:2`: the host
 and the number of its port.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .needs import LabError
+from tests.lab.needs import LabError
 
 #: Thunderbolt ports of a Mac, as many as a Mac Studio has; a mesh of more hosts gets more.
 PORTS = 6

@@ -11,7 +11,7 @@ import pytest
 
 from mlxlaunch_ansible import UsageError, plan_job, run_job
 from tests.integration.cluster import Cluster, Done
-from tests.integration.test_rank_environment import GIVEN, given
+from tests.integration.launch.test_rank_environment import GIVEN, given
 
 SECRET = "hunter2-sesame"
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from mlxlaunch_ansible import run_job
+from tests.integration.backends.test_mpi import ALL_ARE_HERE, FIVE, FOUR, INIT, READY, SERVICES
 from tests.integration.cluster import (
     ALL_SUM,
     LEASE,
@@ -26,7 +27,6 @@ from tests.integration.cluster import (
     right_sums,
     sums,
 )
-from tests.integration.test_mpi import ALL_ARE_HERE, FIVE, FOUR, INIT, READY, SERVICES
 from tests.lab import Host
 from tests.lab.trust import trusted
 from tests.support.waiting import wait_until

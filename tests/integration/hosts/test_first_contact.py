@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from tests.integration.cluster import ANSIBLE_PLAYBOOK, MLXLAUNCH, Cluster, Done
-from tests.integration.test_tty import Terminal, at_terminal
+from tests.integration.output.test_tty import Terminal, at_terminal
 from tests.lab import Lab
 from tests.lab.pytest_plugin import start_or_skip
 from tests.lab.spec import USER

@@ -22,10 +22,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from . import boot, control, delay, linux, network
-from .cables import Cable, plug_lines
-from .needs import BACK_DOOR
-from .spec import HostSpec, LabSpec
+from tests.lab import control, linux
+from tests.lab.mac.cables import Cable, plug_lines
+from tests.lab.needs import BACK_DOOR
+from tests.lab.spec import HostSpec, LabSpec
+
+from . import boot, delay, network
 
 #: How often the size of a disk on which a host writes is measured before it cannot be made full.
 _TRIES = 100

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 import mlxlaunch_ansible
+from tests.integration.backends.test_distributed import BACKENDS
 from tests.integration.cluster import ALL_SUM, ANSIBLE_PLAYBOOK, MLXLAUNCH, PATIENCE, Cluster, events_of, last_run, right_sums, sums
-from tests.integration.test_distributed import BACKENDS
 from tests.lab.start import CHECKOUT
 
 DOCUMENTED: list[Any] = [mlxlaunch_ansible, mlxlaunch_ansible.run_job, mlxlaunch_ansible.start_job]

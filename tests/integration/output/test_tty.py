@@ -17,7 +17,7 @@ import pexpect
 import pytest
 
 from tests.integration.cluster import MLXLAUNCH, PATIENCE, Cluster, Gate, last_run
-from tests.integration.test_old_python import python39
+from tests.integration.launch.test_old_python import python39
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.sweep

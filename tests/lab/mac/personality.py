@@ -1,6 +1,6 @@
 """What a host looks like over ssh: a Linux machine, or a Mac as far as a Linux machine can.
 
-What is real on such a Mac and what is not is told in mac/README.md, beside the recordings and programs it gets.
+What is real on such a Mac and what is not is told in README.md, beside the recordings and programs it gets.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from .needs import BACK_DOOR, mac_lacks_programs, program
-from .spec import USER, USER_ID, HostSpec, LabSpec
+from tests.lab.needs import BACK_DOOR, mac_lacks_programs, program
+from tests.lab.spec import USER, USER_ID, HostSpec, LabSpec
 
-_MAC = Path(__file__).with_name("mac")
+_MAC = Path(__file__).parent
 #: Directories on the machine that hold Pythons, as patterns of the versions in them.
 _VERSIONS = ("{pyenv}/versions/3.{minor}.*/bin/python3.{minor}", "{uv}/cpython-3.{minor}.*/bin/python3.{minor}")
 #: Which a Mac may have, and the one of its command line tools.

@@ -11,7 +11,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Iterable
 
-from .spec import NETWORKS, HostSpec
+from tests.lab.spec import NETWORKS, HostSpec
 
 
 def lan_lines() -> list[str]:

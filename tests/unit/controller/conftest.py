@@ -1,4 +1,4 @@
-"""Wheels for tests of locks and wheelhouses, and a project with a cache of its own."""
+"""Wheels for tests of locks and wheelhouses, a project, and a cache of their own."""
 
 from __future__ import annotations
 
@@ -21,14 +21,16 @@ def wheels(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep a test from the caches of whoever runs it, and from what they have configured for git, pip and uv."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("HOME", str(tmp_path))
 
 
 @pytest.fixture
 def top(tmp_path: Path) -> Path:
+    """A project of few files."""
     folder = tmp_path / "demo"
     write(folder, "train.py", "data/small.csv", "data/big.bin", "src/net.py", "src/debug.log")
     return folder

@@ -15,8 +15,8 @@ import pexpect
 import pytest
 
 from tests.integration.cluster import ANSIBLE_PLAYBOOK, MLXLAUNCH, Cluster
-from tests.integration.test_check import PLAYBOOK, cells, check, notes, table
-from tests.integration.test_tty import at_terminal
+from tests.integration.hosts.test_check import PLAYBOOK, cells, check, notes, table
+from tests.integration.output.test_tty import at_terminal
 from tests.lab import Host
 from tests.lab.start import CHECKOUT
 

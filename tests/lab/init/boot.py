@@ -9,9 +9,12 @@ import socket
 import time
 from pathlib import Path
 
-from . import linux, network, personality
-from .needs import program
-from .spec import USER, USER_ID, HostSpec, LabSpec, hosts_file
+from tests.lab import linux
+from tests.lab.mac import personality
+from tests.lab.needs import program
+from tests.lab.spec import USER, USER_ID, HostSpec, LabSpec, hosts_file
+
+from . import network
 
 #: Directories of the machine which a host does not see; it has its own on its disk. Mode of each.
 _OWN = {
