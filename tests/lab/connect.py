@@ -9,7 +9,7 @@ import socket
 import sys
 
 if __name__ == "__main__":
-    with socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=30) as connection:
+    with socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=10) as connection:
         connection.settimeout(None)
         with socket.socket(fileno=1) as ssh:
             socket.send_fds(ssh, [b"\0"], [connection.fileno()])
