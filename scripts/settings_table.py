@@ -30,6 +30,7 @@ role, block or task, in `vars_files`, `include_vars` and `set_fact`, in a vault,
 - A list or mapping in an INI inventory, or in `-e NAME=VALUE`, is text. It is read as JSON, Python or YAML if it begins
   with a bracket; a text that is none of them is refused. Any other text for a list is split as a shell splits words.
 - Texts are converted as Ansible does: `no`, `off` and `n`, `"2"` and `1e3`.
+- `null`, and a template that is `omit`, are as no value.
 
 """
 COLUMNS = ("command line", "inventory, playbook", "Python", "default", "meaning")

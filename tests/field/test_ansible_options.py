@@ -178,6 +178,43 @@ def test_inventory_that_is_not_read_is_told_with_ansible_s_reason(name: str, com
     assert reason in said[0]
 
 
+LOCAL = "ansible_connection: local"
+FIRST = f"a: {{{LOCAL}, mlx_ips: [127.0.0.1]}}"
+#: Variables of hosts by templates, the exit status, and what is printed; the hostfile is made of them as a launch is.
+TEMPLATES: dict[str, tuple[str, int, str]] = {
+    "another host's": (
+        f'{FIRST}, b: {{{LOCAL}, mlx_slots: 2, mlx_ips: "{{{{ hostvars.a.mlx_ips }}}}"}}',
+        2,
+        "a and b both claim 127.0.0.1",
+    ),
+    "omitted": (f"a: {{{LOCAL}, mlx_ips: '{{{{ omit }}}}', mlx_slots: null, mlx_python: '{{{{ py | default(omit) }}}}'}}", 0, ""),
+    "a circle": (f"a: {{{LOCAL}, mlx_ips: '{{{{ mlx_ips }}}}'}}", 2, "a: mlx_ips: Recursive loop detected in template"),
+    "a fact": (f"a: {{{LOCAL}, mlx_ips: '{{{{ ansible_default_ipv4.address }}}}'}}", 2, "facts, if it is one, are known only in a play"),
+    "a lookup that fails": (
+        f"a: {{{LOCAL}, mlx_ips: \"{{{{ lookup('pipe', 'exit 3') }}}}\"}}",
+        2,
+        "a: mlx_ips: The lookup plugin 'pipe' failed",
+    ),
+    "no template": (f"a: {{{LOCAL}, mlx_ips: ['{{{{ x']}}", 2, "a: mlx_ips: Syntax error in template"),
+}
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("command", ["run --dry-run -- true", "hostfile"])
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_templates_of_a_host_count_or_are_one_line(name: str, command: str, tmp_path: Path) -> None:
+    text, status, printed = TEMPLATES[name]
+    (tmp_path / "hosts.yml").write_text(f"mlx: {{hosts: {{{text}}}}}\n")
+    verb, _space, rest = command.partition(" ")
+    done = run(tmp_path, f"{verb} -i hosts.yml {rest}")
+    if "both claim" in printed and verb == "hostfile":  # mlx.launch has a word on that
+        status, printed = 0, ""
+        assert done.stdout.count("127.0.0.1") == 6
+    said = without_delays(done.stderr).splitlines()
+    assert (done.returncode, len(said)) == (status, bool(status)), done.stderr
+    assert printed in "".join(said)
+
+
 NOTHING = "a program that gives a password finds nothing on standard input"
 #: What a shell is asked to do with `$MLX`, its exit status, and what it prints.
 STREAMS: list[tuple[str, int, str]] = [

@@ -14,6 +14,7 @@ from ansible import context
 from ansible.errors import AnsibleError
 from jinja2.exceptions import UndefinedError
 
+from ..hosts.ansible_core import inventory_variables
 from ..hosts.resolve import resolve_ipv4
 from ..job.backend_names import AUTO, check_backend
 from ..job.errors import UsageError
@@ -108,11 +109,11 @@ def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
 
 def _variables(host: str, hostvars: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Return the host's variables that count, templated; raise UsageError naming host and variable if one fails."""
-    found = {}
+    own, found = inventory_variables(hostvars, host), {}
     for name in _NAMES:
         try:
-            if name in hostvars[host]:
-                found[name] = _evaluate(hostvars[host][name])
+            if name in own:
+                found[name] = _evaluate(own[name])
         except (AnsibleError, UndefinedError) as exc:
             raise UsageError(f"{host}: {name}: {exc.message}") from None
     return found

@@ -28,12 +28,14 @@ from typing import Any, TextIO
 
 from ansible import constants as C
 from ansible import context
-from ansible.errors import AnsibleError
+from ansible.errors import AnsibleError, AnsibleUndefinedVariable, AnsibleValueOmittedError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.loader import become_loader, connection_loader, shell_loader
+from ansible.template import Templar
 from ansible.utils.collection_loader import AnsibleCollectionConfig
 from ansible.utils.display import Display
 from ansible.utils.vars import combine_vars
+from ansible.vars.hostvars import HostVars
 from ansible.vars.plugins import get_vars_from_inventory_sources, get_vars_from_path
 from jinja2.exceptions import UndefinedError
 
@@ -51,6 +53,8 @@ _FRESH = ["-o", "ControlPath=none", "-o", "ControlMaster=no"]
 # No terminal and no command of the user's configuration; and no banner, which is not the reason of anything.
 _OURS = ["-o", "RemoteCommand=none", "-o", "LogLevel=ERROR", "-T"]
 _BATCH = ["-o", "BatchMode=yes"]
+_MAKES_SSH = "look at quotes in ssh_args, ssh_common_args and ssh_extra_args, and write % in control_path as %%"
+_NO_FACTS = "; facts, if it is one, are known only in a play that gathers them"
 _POLL_INTERVAL = 0.01
 _LOCAL = ("local", "ansible.builtin.local")
 
@@ -205,7 +209,10 @@ class Connector:
             hint = how_to_get(SSH) if binary == SSH else "it is named by ssh_executable of Ansible, or ansible_ssh_executable"
             raise UsageError(f"{host}: this machine has no {binary} that can be run; {hint}")
         batch = [] if password else _BATCH
-        built = connection._build_command(binary, "ssh", *_OURS, *batch, "--", address)
+        try:
+            built = connection._build_command(binary, "ssh", *_OURS, *batch, "--", address)
+        except (ValueError, TypeError) as exc:  # quotes of shlex, and `%` of a path
+            raise UsageError(f"{host}: Ansible makes no command line for ssh: {exc}; {_MAKES_SSH}") from None
         words = [word.decode() if isinstance(word, bytes) else str(word) for word in built]
         words, dropped = with_check(words, off=unchecked)
         if unchecked or dropped:
@@ -297,7 +304,7 @@ def inventory_sources(hostvars: Any) -> list[str]:
 
 
 class HostVariables(Mapping[str, Any]):
-    """The variables of a host, templated on access to plain values.
+    """The variables of a host, templated on access to plain values. One that is `omit` is None, as one without a value.
 
     Args:
         host: the inventory name.
@@ -341,8 +348,25 @@ class HostVariables(Mapping[str, Any]):
         """Return a value of the variable `name` with its templates evaluated; an error names host and variable."""
         try:
             return _plain(self._templar.template(value))
+        except AnsibleValueOmittedError:
+            return None
         except (AnsibleError, UndefinedError) as exc:
-            raise UsageError(f"{self._host}: {name}: {' '.join(str(exc.message).split())}") from None
+            hint = _NO_FACTS if isinstance(exc, AnsibleUndefinedVariable) and "ansible_" in str(value) else ""
+            raise UsageError(f"{self._host}: {name}: {' '.join(str(exc.message).split())}{hint}") from None
+
+
+def inventory_variables(hostvars: Any, host: str) -> Mapping[str, Any]:
+    """Return the variables that `hostvars` has of a host; as in a task, templates in them may refer to other hosts.
+
+    Ansible's own `hostvars[host]` does not know `hostvars` (seen with 2.19).
+    """
+    if not isinstance(hostvars, HostVars):  # a filter may be given any mapping
+        found: Mapping[str, Any] = hostvars[host]
+        return found
+    if host not in hostvars:
+        raise UsageError(f"{host}: there is no such host in the inventory")
+    raw = {**hostvars.raw_get(host), "hostvars": hostvars}
+    return HostVariables(host, raw, Templar(loader=hostvars._loader, variables=raw))
 
 
 class TaskVariables:

@@ -53,11 +53,12 @@ def host_settings(name: str, variables: Mapping[str, Any], env: Mapping[str, str
     Raises:
         UsageError: naming host and variable.
     """
+    slots = variables.get("mlx_slots")
     return HostSettings(
         name=name,
         address=address_of(name, variables),
         ips=_ips(variables.get("mlx_ips"), f"{name}: mlx_ips"),
-        slots=check_slots(variables.get("mlx_slots", 1), name),
+        slots=check_slots(1 if slots is None else slots, name),
         python=check_value(BY_NAME["python"], variables.get("mlx_python"), f"{name}: mlx_python"),
         env=env,
         local=local,

@@ -27,6 +27,7 @@ from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.hosts.ansible_co
     TaskVariables,
     hosts_of_task,
     inventory_sources,
+    inventory_variables,
     keyword_env,
     own_python,
 )
@@ -239,6 +240,8 @@ def test_new_hosts_may_be_accepted(sockets: dict[str, str]) -> None:
     [
         ({"ansible_connection": "winrm"}, "a: connection type 'winrm' cannot carry a live stream; use ssh or local"),
         ({"ansible_host": "-oProxyCommand=x"}, "a: ansible_host '-oProxyCommand=x' begins with '-'"),
+        ({"ansible_ssh_args": "-o 'x"}, "a: Ansible makes no command line for ssh: No closing quotation; look at quotes in ssh_args"),
+        ({"ansible_control_path": "/tmp/%h-%r"}, "a: Ansible makes no command line for ssh: unsupported format character '-'"),
         ({"ansible_become": True, "ansible_become_method": "su", "ansible_become_pass": "x"}, "a: su cannot be given a password"),
     ],
 )
@@ -464,6 +467,28 @@ def test_variable_that_cannot_be_evaluated_is_named_with_its_host(hostvars: Any,
         variables["mlx_ips"]
     assert "mlx_ips" in variables
     assert variables.get("mlx_python") is None
+
+
+def test_fact_that_is_not_known_has_a_hint(hostvars: Any, loader: Any) -> None:
+    play = "vars: {mlx_ips: '{{ ansible_default_ipv4.address }}'}\ntasks: [debug: ]\n"
+    with pytest.raises(UsageError, match="^a: mlx_ips: 'ansible_default_ipv4' is undefined; facts, if it is one, are known only in a play"):
+        variables_of(hostvars, loader, play=play).of("a")["mlx_ips"]
+
+
+def test_variable_that_is_omitted_is_as_one_without_a_value(hostvars: Any, loader: Any) -> None:
+    play = "vars: {mlx_env: '{{ nowhere | default(omit) }}', mlx_python: '{{ omit }}'}\ntasks: [debug: ]\n"
+    found = variables_of(hostvars, loader, play=play)
+    assert found.of("a")["mlx_python"] is None
+    assert found.layers("b", "mlx_env") == [{"A": "all", "C": "all"}, {"A": "group", "B": "b"}]
+
+
+def test_variables_of_hostvars_may_refer_to_other_hosts(hostvars: Any, loader: Any, tmp_path: Path) -> None:
+    (tmp_path / "host_vars").mkdir()
+    (tmp_path / "host_vars/b.yml").write_text("mlx_slots: '{{ hostvars.a.number + number }}'\n")
+    assert inventory_variables(hostvars, "b")["mlx_slots"] == 3
+    assert inventory_variables({"b": {"mlx_slots": 4}}, "b")["mlx_slots"] == 4
+    with pytest.raises(UsageError, match="^c: there is no such host in the inventory$"):
+        inventory_variables(hostvars, "c")
 
 
 def test_inventory_is_named_by_its_paths(hostvars: Any, tmp_path: Path) -> None:
