@@ -102,7 +102,12 @@ def find_cwd(cwd, default, problems):
         elif not os.access(cwd, os.X_OK):
             problems.append("working directory %s cannot be entered" % cwd)
         return cwd
-    return default if default and os.path.isdir(default) and os.access(default, os.X_OK) else os.path.expanduser("~")
+    if default and os.path.isdir(default) and os.access(default, os.X_OK):
+        return default
+    home = os.path.expanduser("~")
+    if not (os.path.isdir(home) and os.access(home, os.X_OK)):
+        problems.append("home directory %s is not there, or cannot be entered; name a working directory (--cwd, mlx_cwd)" % home)
+    return home
 
 
 def check_script(script, cwd, problems):

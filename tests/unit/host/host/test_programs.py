@@ -11,6 +11,7 @@ import pytest
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.host.programs import (
     check_devices,
     describe,
+    find_cwd,
     parse_ifconfig,
     parse_ip_addr,
 )
@@ -120,3 +121,24 @@ def test_nccl_on_a_mac_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     found: list[str] = []
     check_devices(["0"], found)
     assert found == ["1 rank with nccl needs CUDA device 0; nccl runs on Linux only, and this is darwin"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "default", "home", "found", "problem"),
+    [
+        ("", "here", "none", "here", ""),
+        ("", "gone", "home", "home", ""),
+        ("", "", "none", "none", "none is not there, or cannot be entered; name a working directory (--cwd, mlx_cwd)"),
+        ("home", "here", "none", "home", ""),
+        ("gone", "here", "home", "gone", "gone is not there"),
+    ],
+)
+def test_directory_of_ranks_is_there_before_they_start(
+    asked: str, default: str, home: str, found: str, problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("here", "home"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / home))
+    problems: list[str] = []
+    chosen = find_cwd(*(name and str(tmp_path / name) for name in (asked, default)), problems)
+    assert (chosen, [text.endswith(problem) for text in problems]) == (str(tmp_path / found), [True] * bool(problem))
