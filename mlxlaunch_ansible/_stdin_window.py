@@ -64,6 +64,8 @@ class StdinSender:
 
     def write(self, data: bytes, rank: int | None) -> bool:
         """Send bytes, waiting for room; return whether a rank may read them. See `Job.write`."""
+        if isinstance(data, str):
+            raise TypeError("write: want bytes, not text; encode it first")
         view = memoryview(data).cast("B")
         while view:
             with self._changed:

@@ -50,6 +50,11 @@ def test_bytes_for_all_are_sent_once() -> None:
     assert job.frames == [(wire.STDIN, wire.EVERY_RANK, b"hello")]
 
 
+def test_text_is_refused_as_it_has_no_encoding() -> None:
+    with pytest.raises(TypeError, match="^write: want bytes, not text; encode it first$"):
+        Job([0]).stdin.write("hello", None)  # type: ignore[arg-type]
+
+
 def test_bytes_for_one_are_for_it_alone() -> None:
     job = Job([0, 1, 2])
     assert job.stdin.write(memoryview(b"hello"), 1)  # type: ignore[arg-type]

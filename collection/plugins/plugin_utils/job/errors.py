@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import copyreg
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 from ...module_utils.shared.exit_status import EXIT_INTERNAL, EXIT_USAGE
 
@@ -16,6 +18,10 @@ class LaunchError(Exception):
     """Root of all errors; its text is one message for a person."""
 
     returncode = EXIT_INTERNAL
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let pickle, as between processes, restore text and attributes; a subclass may be made of other arguments."""
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class UsageError(LaunchError):
