@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -142,16 +143,19 @@ class JobRequest:
         script = settings.get("script")
         if script and self.playbook == LAUNCH:
             all_here = hostfile is not None and all(entry.ssh == LOCALHOST for entry in hostfile.entries)
-            wrong = _wrong_script(Path(cwd, settings.get("cwd") or "", script), all_here=all_here)
+            wrong = _wrong_script(
+                Path(cwd, settings.get("cwd") or "", script), all_here=all_here, brought=settings.get("sync") is not False
+            )
             if wrong:
                 raise UsageError(script.removeprefix(f"{cwd}/") + wrong)
 
 
-def _wrong_script(path: Path, *, all_here: bool) -> str:
+def _wrong_script(path: Path, *, all_here: bool, brought: bool) -> str:
     """Return why a script can be none, to follow its name, "" when it can.
 
     Args:
         path: of the script on this machine, if it is here.
+        brought: whether it is brought to the hosts then.
         all_here: whether all ranks run on this machine. Else hosts may have another file at that path.
     """
     try:
@@ -159,7 +163,7 @@ def _wrong_script(path: Path, *, all_here: bool) -> str:
     except PermissionError:
         return ""  # who runs the ranks may see it
     except OSError:
-        return ": no such file" if all_here else ""
+        return " is a link that leads nowhere" if brought and _is_link(path) else ": no such file" if all_here else ""
     if stat.S_ISDIR(mode):
         return " is a directory without a __main__.py" if all_here and not (path / "__main__.py").is_file() else ""
     if not stat.S_ISREG(mode):
@@ -167,6 +171,12 @@ def _wrong_script(path: Path, *, all_here: bool) -> str:
     if str(path).startswith(OPEN_HERE):
         return " is a file that this process has open, and no rank; name the file itself"
     return ""
+
+
+def _is_link(path: Path) -> bool:
+    with suppress(OSError):  # a name that is too long
+        return path.is_symlink()
+    return False
 
 
 def _size(terminal: Any) -> tuple[int, int] | None:

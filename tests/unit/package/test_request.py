@@ -91,6 +91,8 @@ def test_mistake_is_refused_before_anything_starts(inventory: Any, settings: dic
         ("train.py/none.py", "train.py/none.py: no such file", ""),
         ("n" * 300, f"{'n' * 300}: no such file", ""),
         ("folder", "folder is a directory without a __main__.py", ""),
+        ("link", "link is a link that leads nowhere", "link is a link that leads nowhere"),
+        ("circle", "circle is a link that leads nowhere", "circle is a link that leads nowhere"),
         ("pipe", "pipe is a pipe, not a file", "pipe is a pipe, not a file"),
         ("/dev/fd/{pipe}", "is a pipe, not a file", "is a pipe, not a file"),
         ("/dev/fd/{file}", "is a file that this process has open", "is a file that this process has open"),
@@ -102,6 +104,8 @@ def test_what_can_be_no_script_is_refused_here(script: str, here: str, elsewhere
         (tmp_path / name).mkdir()
     for name in ("train.py", "package/__main__.py"):
         (tmp_path / name).touch()
+    for name, target in (("link", "nowhere"), ("circle", "circle")):
+        (tmp_path / name).symlink_to(target)
     os.mkfifo(tmp_path / "pipe")
     ours, theirs, file = *os.pipe(), os.open(tmp_path / "train.py", os.O_RDONLY)
     for inventory, text in ((["127.0.0.1"], here), (["mac-1"], elsewhere)):
@@ -114,3 +118,8 @@ def test_what_can_be_no_script_is_refused_here(script: str, here: str, elsewhere
             request.check_script()
     for fd in (ours, theirs, file):
         os.close(fd)
+
+
+def test_link_that_leads_nowhere_here_may_lead_somewhere_on_hosts(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("nowhere")
+    JobRequest.of(["mac-1"], {"script": "link", "sync": False}, Surroundings(str(tmp_path), "/env/bin/python")).check_script()

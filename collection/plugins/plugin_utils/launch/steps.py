@@ -265,9 +265,10 @@ def hint_for(request: LaunchRequest, deployed: Deployed) -> Hint:
     """Return the function that gives a hint for the last lines of a rank that failed."""
 
     def hint(tail: Sequence[str]) -> str:
-        from .missing_module import import_hint  # late: most jobs end well
+        from .missing_module import file_hint, import_hint  # late: most jobs end well
 
-        return import_hint(tail, brought=bool(deployed.script), alone=not request.settings.project_dir)
+        brought, alone = bool(deployed.script), not request.settings.project_dir
+        return import_hint(tail, brought=brought, alone=alone) or file_hint(tail, brought=brought, alone=alone, here=request.default_cwd)
 
     return hint
 
