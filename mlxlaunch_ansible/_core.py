@@ -25,6 +25,7 @@ from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.job.hostfile imp
     check_host_name,
     hostfile_from_data,
     hostfile_from_names,
+    parse_hostfile,
 )
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.job.ids import new_job_id
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.job.settings import (
@@ -99,6 +100,7 @@ __all__ = [
     "new_job_id",
     "own_python",
     "parse_env",
+    "parse_hostfile",
     "plain",
     "printable",
     "prune",

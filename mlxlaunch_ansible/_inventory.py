@@ -27,6 +27,7 @@ from ._core import (
     hostfile_from_data,
     hostfile_from_names,
     parse_env,
+    parse_hostfile,
 )
 from ._core import plain as plainly
 
@@ -323,13 +324,14 @@ def _is_inventory(item: object) -> bool:
 
 def read_hostfile(path: str | os.PathLike[str]) -> Hostfile:
     """Return the MLX hostfile at `path`, or raise UsageError naming it."""
+    name = os.fspath(path)
     try:
-        data = json.loads(_content(at_home(os.fspath(path))))
+        text = _content(at_home(name))
     except OSError as exc:
-        raise UsageError(f"{os.fspath(path)}: cannot read the hostfile: {exc.strerror}") from None
+        raise UsageError(f"{name}: cannot read the hostfile: {exc.strerror}") from None
     except ValueError as exc:
-        raise UsageError(f"{os.fspath(path)}: not JSON: {exc}") from None
-    return hostfile_from_data(data, os.fspath(path))
+        raise UsageError(f"{name}: not JSON: {exc}") from None
+    return parse_hostfile(text, name)
 
 
 def _from_sources(sources: Sequence[str], group: str) -> Source:
@@ -366,8 +368,8 @@ def _content(path: str) -> str:
 
 def _looks_like_hostfile(path: str) -> bool:
     try:
-        data = json.loads(_content(path))
-    except (OSError, ValueError):
+        data = json.loads(_content(path).removeprefix("\ufeff"))
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(data, list) or (isinstance(data, dict) and isinstance(data.get("hosts"), list))
 

@@ -178,6 +178,17 @@ def test_inventory_that_is_not_read_is_told_with_ansible_s_reason(name: str, com
     assert reason in said[0]
 
 
+def test_misspelled_variable_of_an_inventory_is_told(tmp_path: Path) -> None:
+    (tmp_path / "hosts.yml").write_text(
+        "mlx: {vars: {mlx_bakend: mpi}, hosts: {a: {ansible_connection: local, mlx_slot: 2, mlx_model: x}}}\n"
+    )
+    done = run(tmp_path, "run -i hosts.yml --starting-port auto -- echo hi")
+    said = without_delays(done.stderr).splitlines()
+    assert (done.returncode, done.stdout, len(said)) == (0, "hi\n", 2), done.stderr
+    assert "mlx_bakend of a: there is no such variable; did you mean mlx_backend?" in done.stderr
+    assert "mlx_slot of a: there is no such variable; did you mean mlx_slots?" in done.stderr
+
+
 LOCAL = "ansible_connection: local"
 FIRST = f"a: {{{LOCAL}, mlx_ips: [127.0.0.1]}}"
 #: Variables of hosts by templates, the exit status, and what is printed; the hostfile is made of them as a launch is.

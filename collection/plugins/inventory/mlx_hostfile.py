@@ -110,7 +110,7 @@ class InventoryModule(BaseInventoryPlugin):
 
 def _read(path):
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return Path(path).read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as exc:
         raise AnsibleParserError(f"{path}: cannot be read: {exc}") from None
 

@@ -14,6 +14,7 @@ from ..job.host_settings import HostSettings, host_settings, limited
 from ..job.hostfile import check_host_name
 from ..job.settings import SETTINGS, JobSettings, env_of
 from ..plan.inventory import reach_record, ssh_name
+from ..plan.misspelled import misspelled
 from .ansible_core import Connector, HostVariables, TaskVariables, hosts_of_task, inventory_sources, keyword_env, own_python
 from .bootstrap import agent, host_command, supervisor
 
@@ -160,7 +161,8 @@ class Hosts:
             group: its name.
             given: settings of the job, by name.
         """
-        return [text for text in (self._key_warning(), *self._not_per_host(group, given)) if text]
+        unknown = misspelled({name: self.variables(name) for name in self.names(group)})
+        return [text for text in (self._key_warning(), *self._not_per_host(group, given), *unknown) if text]
 
     def _key_warning(self) -> str:
         """Return one line on hosts that are not to be known by their keys, of those connected to so far, or "".

@@ -87,7 +87,7 @@ def parse_hostfile(text: str, name: str = "hostfile") -> Hostfile:
         UsageError: naming the file, the host (by position) and the field that is wrong.
     """
     try:
-        data = json.loads(text)
+        data = json.loads(text.removeprefix("\ufeff"))  # as editors on Windows write it
     except (ValueError, RecursionError) as exc:
         raise UsageError(f"{name}: not JSON: {exc}") from None
     return hostfile_from_data(data, name)
@@ -132,7 +132,7 @@ def _parse_entry(item: Any, where: str) -> Entry:
         raise UsageError(f'{where}: want an object with "ssh" and "ips", not {item!r}')
     if not isinstance(item.get("ssh"), str):
         raise UsageError(f'{where}: "ssh" is missing: the name or address to reach the host by')
-    ssh = check_host_name(item["ssh"], f"{where}: ssh")
+    ssh = _check_ssh_name(item["ssh"], f"{where}: ssh")
     ips = _or_default(item.get("ips"), [])
     if isinstance(ips, str) or not isinstance(ips, Sequence):
         raise UsageError(f"{where} ({ssh}): ips: want a list of IPv4 addresses, not {ips!r}")
@@ -153,6 +153,15 @@ def check_host_name(name: str, where: str) -> str:
     if set("{}") & set(name):
         raise UsageError(f"{where}: {name!r} contains a brace, which no host name has, and a template would")
     return name
+
+
+def _check_ssh_name(name: str, where: str) -> str:
+    """Return `name` when it is one that ssh is given, else raise UsageError: Ansible would read more into it."""
+    if set("[]") & set(name):
+        raise UsageError(f"{where}: {name!r} contains a bracket; name each host, and an IPv6 address without brackets")
+    if name.count(":") == 1:
+        raise UsageError(f"{where}: {name!r}: a port belongs into ~/.ssh/config, or is ansible_port in an inventory")
+    return check_host_name(name, where)
 
 
 def check_ipv4(ip: Any, where: str) -> str:
@@ -178,7 +187,7 @@ def hostfile_from_names(names: Iterable[str], repeat: int = 1) -> Hostfile:
     """
     entries = []
     for name in names:
-        check_host_name(name, "--hosts")
+        _check_ssh_name(name, "--hosts")
         ips = (check_ipv4(name, "--hosts"),) if is_ip(name) else ()
         entries += [Entry(name, ips)] * repeat
     if not entries:

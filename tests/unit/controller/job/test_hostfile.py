@@ -131,11 +131,15 @@ def test_bad_hostfile_is_one_line_that_names_file_host_and_field(data: Any, part
     assert [part for part in parts if part not in message] == []
 
 
-@pytest.mark.parametrize("text", ["", "[", "a,b", '{"hosts": [}', "\ufeff[]", "[" * 100_000, "ssh: a\nips: []\n"])
+@pytest.mark.parametrize("text", ["", "[", "a,b", '{"hosts": [}', "\ufeff[", "[" * 100_000, "ssh: a\nips: []\n"])
 def test_text_that_is_not_json_is_refused_in_one_line(text: str) -> None:
     message = refusal(parse_hostfile, text, "hosts.json")
     assert message.startswith("hosts.json: not JSON: ")
     assert len(message.splitlines()) == 1
+
+
+def test_byte_order_mark_is_no_part_of_a_hostfile() -> None:
+    assert parse_hostfile("\ufeff" + json.dumps([A])) == parse_hostfile(json.dumps([A]))
 
 
 def test_hosts_flag_repeats_each_name_in_a_row() -> None:
@@ -144,7 +148,17 @@ def test_hosts_flag_repeats_each_name_in_a_row() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given_names", "part"), [([], "no hosts"), (["a", ""], "empty"), (["-v"], "begins with '-'"), (["a b"], "white space")]
+    ("given_names", "part"),
+    [
+        ([], "no hosts"),
+        (["a", ""], "empty"),
+        (["-v"], "begins with '-'"),
+        (["a b"], "white space"),
+        (["a:22"], "a port belongs into"),
+        (["bob@10.0.0.1:22"], "a port belongs into"),
+        (["a[1:3]"], "a bracket"),
+        (["[::1]"], "a bracket"),
+    ],
 )
 def test_bad_hosts_flag_is_refused(given_names: list[str], part: str) -> None:
     with pytest.raises(UsageError, match=f"^--hosts: .*{part}"):
