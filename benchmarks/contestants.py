@@ -98,7 +98,7 @@ def _command(bed: Bed, job: Job, _sockets: Path) -> list[str]:
 def mlxlaunch() -> list[str]:
     """Return the command, as it is installed."""
     installed = BIN / "mlxlaunch"
-    return [str(installed)] if installed.exists() else [sys.executable, "-m", "mlxlaunch_ansible.cli"]
+    return [str(installed)] if installed.exists() else [sys.executable, "-m", "mlxlaunch_ansible"]
 
 
 def _empty_playbook(bed: Bed, job: Job, _sockets: Path) -> list[str]:

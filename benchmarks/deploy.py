@@ -135,7 +135,7 @@ def measure_first(bed: Bed, results: Results, size: int, count: int, seconds: fl
         play = ["-i", inventory, str(CHECKOUT / "playbooks/sync.yml"), "-e", json.dumps({"mlx_environment": "copy"})]
         ways: dict[str, Callable[[Path], list[str]]] = {
             RSYNC: lambda sockets: _raw_rsync(hosts, environment, sockets),
-            COMMAND: lambda _: [python, "-m", "mlxlaunch_ansible.cli", "sync", "-i", inventory, "--environment", "copy"],
+            COMMAND: lambda _: [python, "-m", "mlxlaunch_ansible", "sync", "-i", inventory, "--environment", "copy"],
             PLAYBOOK: lambda _: [python, "-m", "ansible", "playbook", *play],
         }
         for name in rounds(count, seconds, list(ways)):

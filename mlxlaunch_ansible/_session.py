@@ -14,13 +14,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol, Self
 
-from ._buffer import EventBuffer
 from ._core import LaunchError, UsageError, wire
 from ._inventory import Source
 from ._request import JobRequest
 from ._result import Event
 from ._runner import PlaybookRun, private_folder
-from ._stdin_window import StdinSender
+from ._streams.buffer import EventBuffer
+from ._streams.stdin_window import StdinSender
 from ._worker import WorkerLink, events_in
 
 _AFTERMATH = 30.0  # seconds that Ansible may take to end after its worker

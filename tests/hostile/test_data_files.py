@@ -36,7 +36,7 @@ def write(path: Path, data: Any) -> str:
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "mlxlaunch_ansible.cli", "run", *words]
+    command = [sys.executable, "-m", "mlxlaunch_ansible", "run", *words]
     return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=200)
 
 

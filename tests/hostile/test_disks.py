@@ -90,7 +90,7 @@ class Launch:
 
     @classmethod
     def command(cls, program: str, *words: str) -> Launch:
-        return cls([sys.executable, "-m", "mlxlaunch_ansible.cli", "run", "-n", "1", *words, "--", sys.executable, "-c", program])
+        return cls([sys.executable, "-m", "mlxlaunch_ansible", "run", "-n", "1", *words, "--", sys.executable, "-c", program])
 
     def finish(self) -> tuple[int, bytes, str]:
         out, err = self.process.communicate(timeout=PATIENCE)

@@ -43,7 +43,7 @@ def rank(folder: Path) -> str:
 
 
 def cli(*words: str) -> list[str]:
-    return [sys.executable, "-m", "mlxlaunch_ansible.cli", "run", *words]
+    return [sys.executable, "-m", "mlxlaunch_ansible", "run", *words]
 
 
 def inventory(folder: Path, **variables: Any) -> str:

@@ -105,7 +105,7 @@ def test_devices_are_those_a_host_s_variables_list(cluster: Cluster) -> None:
 def test_check_tells_that_devices_are_missing(cluster: Cluster) -> None:
     inventory = cluster.inventory(["node1", "node2"])
     with gpus(cluster, 1):
-        done = cluster._run([sys.executable, "-m", "mlxlaunch_ansible.cli", "check", "-i", inventory, "--backend", "nccl"])
+        done = cluster._run([sys.executable, "-m", "mlxlaunch_ansible", "check", "-i", inventory, "--backend", "nccl"])
     assert done.returncode == 3, done.stderr
     assert "1 rank with nccl needs CUDA device 0, and it has none" in done.stdout
     assert "1 of 2 hosts not ready: node2" in done.stderr

@@ -220,7 +220,7 @@ def test_a_job_keeps_its_version_whatever_is_deployed_meanwhile(site: Site) -> N
         script = site.file("llm/train.py", WAITING.format(gate=gate.path))
         data = site.file("llm/data.txt", "one")
         words = ["--project-dir", script.parent, "--keep", "0"]
-        argv = [sys.executable, "-m", "mlxlaunch_ansible.cli", "run", "-i", site.inventory(1), *words, script]
+        argv = [sys.executable, "-m", "mlxlaunch_ansible", "run", "-i", site.inventory(1), *words, script]
         with site.cluster.started(argv) as job:
             read_until(job.stdout.fileno(), b"up")
             (first,) = site.versions(site.hosts[0], "llm")

@@ -28,7 +28,7 @@ OF_A_SHELL = ("PWD", "OLDPWD", "SHLVL", "_")  # /bin/sh, by which a local superv
 
 
 def run(*words: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "mlxlaunch_ansible.cli", *words]
+    command = [sys.executable, "-m", "mlxlaunch_ansible", *words]
     return subprocess.run(
         command, env={**os.environ, **env}, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=PATIENCE
     )
@@ -110,7 +110,7 @@ def test_local_rank_has_the_launcher_s_variables(tmp_path: Path) -> None:
 @pytest.mark.parametrize("way", ["launch", "ansible"])
 def test_ansible_works_inside_a_local_rank(way: str, tmp_path: Path) -> None:
     inner = {
-        "launch": ["mlxlaunch_ansible.cli", "run", "-n", "1", "--log-dir", str(tmp_path / "inner"), "--", "echo", "inside"],
+        "launch": ["mlxlaunch_ansible", "run", "-n", "1", "--log-dir", str(tmp_path / "inner"), "--", "echo", "inside"],
         "ansible": ["ansible", "adhoc", "localhost", "-m", "ansible.builtin.command", "-a", "echo inside"],
     }[way]
     done = local(tmp_path, sys.executable, "-m", *inner)

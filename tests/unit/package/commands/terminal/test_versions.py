@@ -16,7 +16,7 @@ from mlxlaunch_ansible.commands.terminal.versions import versions
 
 def shown(folder: Path, **env: str) -> list[str]:
     """Return what the command prints with Ansible configured like that; it reads its configuration once per process."""
-    argv = [sys.executable, "-m", "mlxlaunch_ansible.cli", "--version"]
+    argv = [sys.executable, "-m", "mlxlaunch_ansible", "--version"]
     own = {"HOME": str(folder), **env}
     return subprocess.run(argv, cwd=folder, env=own, check=True, capture_output=True, text=True, timeout=60).stdout.splitlines()
 

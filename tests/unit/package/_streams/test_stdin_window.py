@@ -10,7 +10,7 @@ import pytest
 
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared import wire
 from mlxlaunch_ansible import UsageError
-from mlxlaunch_ansible._stdin_window import StdinSender
+from mlxlaunch_ansible._streams.stdin_window import StdinSender
 
 PATIENCE = 60.0
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 
-from ._result import Event
+from .._result import Event
 
 LIMIT = 4 * 1024 * 1024
 _OVERHEAD = 200  # bytes that an event counts for beside its data

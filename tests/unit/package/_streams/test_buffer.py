@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from mlxlaunch_ansible import Event
-from mlxlaunch_ansible._buffer import EventBuffer
+from mlxlaunch_ansible._streams.buffer import EventBuffer
 
 PATIENCE = 60.0
 

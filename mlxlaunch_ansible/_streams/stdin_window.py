@@ -7,7 +7,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-from ._core import UsageError, wire
+from .._core import UsageError, wire
 
 _CHUNK = 64 * 1024
 
