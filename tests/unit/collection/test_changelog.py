@@ -63,6 +63,12 @@ def test_every_playbook_is_in_a_release_or_a_fragment() -> None:
     assert listed == sorted(path.stem for path in (COLLECTION / "playbooks").glob("*.yml"))
 
 
+def test_every_line_of_a_fragment_is_text() -> None:
+    """A colon makes a mapping of a line."""
+    lines = [line for fragment in FRAGMENTS for section, lines in fragment.items() if not section.startswith("add ") for line in lines]
+    assert [line for line in lines if not isinstance(line, str)] == []
+
+
 def test_actions_have_a_module_of_their_name() -> None:
     names = [{path.stem for path in (COLLECTION / "plugins" / kind).glob("*.py")} for kind in ("action", "modules")]
     assert names[0] == names[1]
