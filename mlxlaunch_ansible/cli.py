@@ -132,3 +132,7 @@ def _forget_what_stderr_did_not_take() -> None:
         sys.stderr.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
+if __name__ == "__main__":
+    entry()

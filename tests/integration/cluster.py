@@ -190,7 +190,7 @@ def programs_of_ours(host: Host) -> dict[str, int]:
     return dict(zip(("front", "guard", "supervisor"), chain, strict=False))
 
 
-MLXLAUNCH = (sys.executable, "-m", "mlxlaunch_ansible.cli")
+MLXLAUNCH = (sys.executable, "-m", "mlxlaunch_ansible")
 # Told when a start takes more than two seconds, and whether it does depends on what else this machine has to do.
 
 
