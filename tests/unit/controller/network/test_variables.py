@@ -6,6 +6,10 @@ import pytest
 import yaml
 
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.job.errors import UsageError
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.network.facts.answers import HostAnswers
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.network.facts.host import host_network
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.network.plan.planning import plan_network
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.network.plan.wishes import check_wishes
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.network.variables import is_ours, variable_files
 from tests.unit.macs import macs, mesh, ring
 
@@ -15,6 +19,18 @@ def test_each_host_has_a_file_that_yaml_reads() -> None:
     assert list(files) == ["a/mlx_network.yml", "b/mlx_network.yml", "c/mlx_network.yml"]
     assert yaml.safe_load(files["a/mlx_network.yml"]) == {"mlx_ips": ["198.18.0.1"], "mlx_rdma": [None, "rdma_en2", "rdma_en3"]}
     assert all(map(is_ours, files.values()))
+
+
+def test_no_name_of_a_host_is_a_template_in_an_inventory() -> None:
+    """Ansible would evaluate it here, in the next play of whoever keeps these files beside an inventory."""
+    cluster = mesh(2, rdma=True)
+    answers = cluster.answers()
+    texts = {name: text.replace("en2", "{{lookup('pipe','id')}}") for name, text in answers["b"].texts.items()}
+    hosts = [host_network("a", answers["a"]), host_network("b", HostAnswers("Darwin", texts))]
+    for backend in ("jaccl", "auto"):
+        plan = plan_network(hosts, check_wishes({"backend": backend}))
+        texts = [plan.problem, str(plan.rdma), *([] if plan.problem else variable_files(plan).values())]
+        assert not any("{" in text for text in texts)
 
 
 def test_ring_has_addresses_and_no_devices() -> None:

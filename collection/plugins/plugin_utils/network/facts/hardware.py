@@ -11,6 +11,8 @@ from dataclasses import dataclass
 ETHERNET, WIFI, THUNDERBOLT, BRIDGE = "ethernet", "wifi", "thunderbolt", "bridge"
 VPN, LOOPBACK, OTHER = "vpn", "loopback", "other"
 LONGEST_NAME = 64  # characters of an interface, port or service; macOS and Linux have at most 15 for an interface
+# A name goes into hostfiles, and into variables of an inventory, where Ansible would take some texts for templates.
+_INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:@-]*")
 _THUNDERBOLT = re.compile(r"Thunderbolt \d+")
 _WIFI = re.compile(r"Wi-?Fi|WLAN|AirPort", re.IGNORECASE)
 _ETHERNET = re.compile(r"Ethernet|\bLAN\b")
@@ -19,6 +21,11 @@ _BY_NAME = (
     (re.compile(r"(utun|feth|ipsec|ppp|tun|tap|wg|tailscale|nordlynx|zt)\w*"), VPN),  # feth is ZeroTier's on a Mac
     (re.compile(r"(bridge|br|virbr|docker)[-\w]*"), BRIDGE),
 )
+
+
+def is_interface(name: object) -> bool:
+    """Return whether a host's text can be the name of an interface."""
+    return isinstance(name, str) and len(name) <= LONGEST_NAME and _INTERFACE.fullmatch(name) is not None
 
 
 def parse_hardware_ports(text: str) -> dict[str, str]:
@@ -30,7 +37,8 @@ def parse_hardware_ports(text: str) -> dict[str, str]:
         if head == "Hardware Port":
             name = value.strip()[:LONGEST_NAME]
         elif head == "Device" and name and value.strip():
-            found.setdefault(value.strip()[:LONGEST_NAME], name)
+            if is_interface(device := value.strip()[:LONGEST_NAME]):
+                found.setdefault(device, name)
             name = ""
     return found
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Interface
 from typing import Any
 
-from .hardware import BRIDGE, ETHERNET, LONGEST_NAME, OTHER, THUNDERBOLT, VPN, WIFI, kind_by_name, kind_of
+from .hardware import BRIDGE, ETHERNET, LONGEST_NAME, OTHER, THUNDERBOLT, VPN, WIFI, is_interface, kind_by_name, kind_of
 
 MOST = 1024
 _MEDIA = re.compile(r"(\d+)(G?)base", re.IGNORECASE)
@@ -54,7 +54,7 @@ def parse_ifconfig(text: str, ports: Mapping[str, str]) -> dict[str, Interface]:
     members: dict[str, str] = {}
     for block in re.split(r"^(?=\S)", text, flags=re.MULTILINE)[: MOST + 1]:
         name = block.partition(":")[0].strip()
-        if not name or len(name) > LONGEST_NAME or any(char.isspace() for char in name):
+        if not is_interface(name):
             continue
         found[name] = _block(name, block, ports.get(name, ""))
         members |= dict.fromkeys(re.findall(r"^[ \t]+member: (\S{1,64})", block, re.MULTILINE), name)
@@ -98,11 +98,11 @@ def parse_ip_addr(addresses: Any, facts: Any) -> dict[str, Interface]:
     """
     known: dict[str, Mapping[str, Any]] = {}
     for entry in addresses[:MOST] if isinstance(addresses, list) else []:
-        if isinstance(entry, Mapping) and isinstance(entry.get("ifname"), str):
+        if isinstance(entry, Mapping) and is_interface(entry.get("ifname")):
             known[entry["ifname"]] = entry
     facts = facts if isinstance(facts, Mapping) else {}
-    names = list(dict.fromkeys([*known, *(name for name in list(facts)[:MOST] if isinstance(name, str))]))
-    found = {name: _linux(name, known.get(name, {}), facts.get(name)) for name in names if len(name) <= LONGEST_NAME}
+    names = list(dict.fromkeys([*known, *(name for name in list(facts)[:MOST] if is_interface(name))]))
+    found = {name: _linux(name, known.get(name, {}), facts.get(name)) for name in names}
     return {name: _like_its_port(each, found.values(), facts) for name, each in found.items()}
 
 

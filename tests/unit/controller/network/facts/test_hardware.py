@@ -33,7 +33,12 @@ def test_ports_by_device() -> None:
     assert parse_hardware_ports(PORTS) == {"en0": "Ethernet", "en6": "Thunderbolt 2", "bridge0": "Thunderbolt Bridge"}
 
 
-@pytest.mark.parametrize("text", ["", "nonsense", "Device: en0\n", "Hardware Port: X\nDevice: \n", "Hardware Port: \nDevice: en0\n"])
+NO_NAMES = [f"Hardware Port: Thunderbolt 1\nDevice: {name}\n" for name in ("{{lookup('pipe','id')}}", "{%x%}", "-x", "en\x1b[2J", "en0 x")]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "nonsense", "Device: en0\n", "Hardware Port: X\nDevice: \n", "Hardware Port: \nDevice: en0\n", *NO_NAMES]
+)
 def test_text_without_ports(text: str) -> None:
     assert parse_hardware_ports(text) == {}
 

@@ -50,7 +50,9 @@ def test_speed_is_that_of_the_medium(media: str, speed: int) -> None:
     assert parse_ifconfig(f"en0: flags=1<UP> mtu 1500\n\tmedia: autoselect ({media} <full-duplex>)\n", {})["en0"].speed == speed
 
 
-@pytest.mark.parametrize("text", ["", "\n\n", "no interfaces here", "\tinet 10.0.0.1 netmask 0xff\n"])
+@pytest.mark.parametrize(
+    "text", ["", "\n\n", "no interfaces here", "\tinet 10.0.0.1 netmask 0xff\n", "{{lookup(x)}}: flags=1<UP>\n", "-x: flags=1<UP>\n"]
+)
 def test_text_without_interfaces(text: str) -> None:
     assert parse_ifconfig(text, {}) == {}
 
