@@ -93,7 +93,7 @@ _STUCK = record({"interface": _WORD, "steps": list_of(_WORD, 0), "error": text(4
 
 
 def _listening(addresses: Sequence[str], **_asked: Any) -> Shape:
-    return map_of(either(whole(1, 65535), _ERRNO), names=addresses)
+    return record(dict.fromkeys(addresses, either(whole(1, 65535), _ERRNO)))
 
 
 def _tried(targets: Sequence[Any], **_asked: Any) -> Shape:

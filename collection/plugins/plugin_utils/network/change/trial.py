@@ -108,6 +108,10 @@ class Trial:
         if ports.failed:
             host, reason = next(iter(ports.failed.items()))
             return RingSum(len(names), f"{host}: {reason}")
+        for host in names:
+            for ip in own[host]:
+                if not isinstance(ports.results[host][ip], int):
+                    return RingSum(len(names), _deafness(host, ip, ports.results[host][ip]))
         ring = [[f"{ip}:{ports.results[host][ip]}" for ip in own[host]] for host in names]
 
         def rank(agent: Agent) -> Any:
@@ -126,8 +130,12 @@ def _listens(span: Span, ports: Mapping[str, Mapping[str, Any]], back: bool) -> 
 def _deaf(span: Span, ports: Mapping[str, Mapping[str, Any]], back: bool) -> Proof:
     far = span.ends[0] if back else span.ends[1]
     said = ports.get(far.host, {}).get(far.address)
+    return Proof(span, back, _deafness(far.host, far.address, said))
+
+
+def _deafness(host: str, address: str, said: Any) -> str:
     name, text = said if isinstance(said, list) and len(said) == 2 else ("", "it did not listen")
-    return Proof(span, back, f"{far.host} cannot listen on {far.address}: {explain(str(name), str(text))}")
+    return f"{host} cannot listen on {address}: {explain(str(name), str(text))}"
 
 
 def _proof(span: Span, back: bool, said: Any) -> Proof:

@@ -132,6 +132,8 @@ LIES: list[tuple[str, tuple[Any, ...], Any]] = [
     ("rdma_ports", (), {"rdma_en9": ""}),
     ("answer_links", (), {"10.0.0.1": 70000}),
     ("answer_links", (), {"10.0.0.9": 5000}),
+    ("answer_links", (), {"10.0.0.1": 5000}),
+    ("answer_links", (), {}),
     ("try_links", (), []),
     ("try_links", (2,), {"latency": -1.0}),
     ("try_links", (2,), {"latency": 1.0, "bandwidth": float("inf")}),

