@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ...module_utils.shared.exit_status import EXIT_NOT_READY
+from ..output.escape import escape
 from .items import BY_NAME
 from .work import Work
 
@@ -154,7 +155,7 @@ class Outcome:
         }
 
     def diff(self) -> list[dict[str, str]]:
-        """Return the changes as Ansible shows differences, one a host; none of a look that is to change nothing."""
+        """Return the changes as Ansible shows differences, escaped, one a host; none of a look that changes nothing."""
         if not self.work.wanted:
             return []
         return [
@@ -170,7 +171,7 @@ class Outcome:
 
 
 def _settings(named: Iterable[tuple[str, str]]) -> str:
-    return "".join(f"{title}: {text}\n" for title, text in named)
+    return "".join(f"{title}: {escape(text)}\n" for title, text in named)
 
 
 def _counted(count: int, noun: str) -> str:

@@ -86,3 +86,9 @@ def test_difference_of_a_host_has_its_settings_before_and_after() -> None:
     assert found["before_header"] == found["after_header"] == "a"
     assert found["before"] == "sleep: sleep 1, disksleep 10\nwired limit: 0 MB\n"
     assert found["after"] == "sleep: sleep 0, disksleep 0\nwired limit: 98304 MB\n"
+
+
+def test_differences_do_nothing_to_a_terminal() -> None:
+    """Ansible shows them as they are."""
+    (found,) = outcome(APPLY, host(row("sleep", "changed", before="\x1b]52;c;x\x07", after="\x9b2J"))).diff()
+    assert (found["before"], found["after"]) == ("sleep: \\x1b]52;c;x\\x07\n", "sleep: \\x9b2J\n")
