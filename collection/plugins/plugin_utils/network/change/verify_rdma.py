@@ -15,10 +15,10 @@ from ..facts.rdma import ACTIVE, DOWN
 from ..plan.plan import Plan
 from ..plan.wishes import JACCL, JACCL_RING
 
-_STATE = re.compile(r"^\s*state:\s*(\S+)", re.MULTILINE)
+_STATE = re.compile(r"^[ \t]*state:[ \t]*(\S{1,64})", re.MULTILINE)
 #: jaccl connects with this index (mlx/distributed/jaccl/lib/jaccl/rdma.cpp); Apple TN3205 has IPv4 there.
-_GID = re.compile(r"^\s*GID\[\s*1\]:\s*([0-9a-fA-F:.]+)", re.MULTILINE)
-_ANY_GID = re.compile(r"^\s*GID\[", re.MULTILINE)  # some versions list none
+_GID = re.compile(r"^[ \t]*GID\[[ \t]*1\]:[ \t]*([0-9a-fA-F:.]{1,64})", re.MULTILINE)
+_ANY_GID = re.compile(r"^[ \t]*GID\[", re.MULTILINE)  # some versions list none
 
 
 def rdma_troubles(fleet: Fleet, plan: Plan, unready: Collection[str]) -> list[tuple[str, str, str]]:

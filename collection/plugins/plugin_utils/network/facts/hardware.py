@@ -53,7 +53,7 @@ class Service:
 
 
 _NUMBERED = re.compile(r"\((\d+|\*)\) (.{1,200})")
-_DEVICE = re.compile(r"\(Hardware Port: .*, Device: (.*)\)")
+_DEVICE = re.compile(r"\(Hardware Port: .*, Device: ([^\s,]*)\)")
 
 
 def parse_service_order(text: str) -> list[Service]:

@@ -63,9 +63,9 @@ def parse_ifconfig(text: str, ports: Mapping[str, str]) -> dict[str, Interface]:
 
 def _block(name: str, block: str, port: str) -> Interface:
     addresses = (_address(ip, mask) for ip, mask in re.findall(r"^[ \t]+inet (\S+)(?: --> \S+)? netmask (\S+)", block, re.MULTILINE))
-    flags = re.search(r"flags=\w+<([^>]*)>", block)
+    flags = re.search(r"flags=\w+<([^<>]*)>", block)
     status = re.search(r"^[ \t]+status: (.+)", block, re.MULTILINE)
-    media = re.search(r"^[ \t]+media: (.*)", block, re.MULTILINE)
+    media = re.search(r"^[ \t]+media: (.{0,200})", block, re.MULTILINE)
     return Interface(
         name,
         kind_of(name, port),

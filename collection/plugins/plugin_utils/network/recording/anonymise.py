@@ -12,6 +12,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -60,6 +61,7 @@ class _Replacer:
     def __init__(self, hosts: Mapping[str, str], names: Sequence[str], addresses: AddressMap) -> None:
         self._addresses = addresses
         self._known: dict[tuple[str, str], int] = {}
+        self._counts: Counter[str] = Counter()
         self._names = dict(hosts)
         for name in names:
             self._names.setdefault(name, f"name{len(self._names) + 1}")
@@ -76,7 +78,10 @@ class _Replacer:
         return self._plain(special(self, text) if special else text)
 
     def _number(self, kind: str, value: str) -> int:
-        return self._known.setdefault((kind, value), sum(1 for known, _value in self._known if known == kind) + 1)
+        if (kind, value) not in self._known:
+            self._counts[kind] += 1
+            self._known[kind, value] = self._counts[kind]
+        return self._known[kind, value]
 
     # -- of any text
 

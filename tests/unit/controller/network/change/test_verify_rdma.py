@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -40,6 +41,13 @@ def test_port_is_active_and_has_its_address(said: str, found: list[str]) -> None
     told = [trouble for _host, _interface, trouble in troubles(said)]
     assert len(told) == len(found)
     assert all(trouble.startswith(start) for trouble, start in zip(told, found, strict=True))
+
+
+@pytest.mark.parametrize("said", ["\n" * 65_536, "\tGID[ 1]:\n" * 6000, "state:" * 10_000])
+def test_long_answer_takes_no_time(said: str) -> None:
+    started = time.process_time()
+    troubles(said)
+    assert time.process_time() - started < 1
 
 
 def test_ring_has_no_rdma_to_verify() -> None:

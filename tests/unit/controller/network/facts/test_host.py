@@ -134,6 +134,19 @@ def test_reason_of_a_lost_host_is_cut() -> None:
     assert len(found.text) < 500
 
 
+LONG = [
+    ("ifconfig.txt", "en0: " + "flags=1<" * 100 * LINES),
+    ("ifconfig.txt", "en0: x\n\tmedia: " + "9" * 100 * LINES),
+    ("ifconfig.txt", "en0: x\n\tinet " + "1 --> " * 100 * LINES),
+    ("service_order.txt", "(1) x\n(Hardware Port: x" + ", Device: x" * 20 * LINES),
+]
+
+
+@pytest.mark.parametrize(("name", "text"), LONG, ids=range(len(LONG)))
+def test_long_lines_take_no_time(name: str, text: str) -> None:
+    test_empty_lines_take_no_time(name, text)
+
+
 @pytest.mark.parametrize("name", ["power.txt", "ibv_devices.txt", "ibv_devinfo.txt", "ifconfig.txt", "vpn.txt"])
 @pytest.mark.parametrize("text", ["\n" * LINES, "en0: x\n" + " \n" * LINES, "hca_id: x\n" * LINES, "(Connected) " * LINES])
 def test_empty_lines_take_no_time(name: str, text: str) -> None:
