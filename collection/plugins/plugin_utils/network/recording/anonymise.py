@@ -131,7 +131,8 @@ class _Replacer:
     def profiler(self, text: str) -> str:
         """Return the report with its identifiers replaced by field, as not every domain looks like a uuid."""
         try:
-            return json.dumps(self._fields(json.loads(text), ""), indent=1, ensure_ascii=False)
+            found = json.dumps(self._fields(json.loads(text), ""), indent=1, ensure_ascii=False)
+            return found.encode("utf-8", "replace").decode()  # half a surrogate could not be written
         except (ValueError, RecursionError):
             return text
 

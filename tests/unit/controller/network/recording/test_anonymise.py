@@ -152,3 +152,9 @@ def test_names_without_end_take_no_time() -> None:
     started = time.process_time()
     anonymised({"a": HostAnswers("Darwin", {"owners.txt": text})}, [], b"key")
     assert time.process_time() - started < 5
+
+
+def test_half_a_surrogate_in_a_report_can_be_written() -> None:
+    report = '{"_name": "\\ud800"}'
+    found = anonymised({"a": HostAnswers("Darwin", {"system_profiler.json": report})}, [], b"key")
+    assert json.loads(found["host1"].texts["system_profiler.json"].encode()) == {"_name": "?"}
