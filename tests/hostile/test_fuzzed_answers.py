@@ -1,34 +1,42 @@
-"""Agents that answer anything at all: each costs its host its place in the deploy or check, and nothing else.
+"""Agents that answer anything at all: each costs its host its place in the deploy, check or fetch, and nothing else.
 
 The connection is the real one. Set MLXLAUNCH_FUZZ to the number of cases for each test; a few hundred thousand take an hour.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared import wire
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.check.gather import Gather
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.check.outcome import check_result
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.check.rules.assess import assess
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.deploy import deploy as deploy_module
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.deploy.deploy import Deploy
-from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.deploy.environments import environment_from
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.deploy.environments import Copied, Facts, Locked, environment_from
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.deploy.hostfile_outcome import hostfile_diff, hostfile_result
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.deploy.hostfile_writer import HostfileWriter
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.deploy.lockfile import read_lock
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.deploy.outcome import deploy_result, diff_of
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.deploy.own_environment import OwnEnvironment
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.deploy.parts.project import ProjectPart
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.deploy.scan import wanted_project
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.deploy.wheelhouse import Run, Wheels
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.fetch.fetch import Fetch
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.fetch.outcome import fetch_diff, fetch_result
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.fetch.wanted import wanted
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.hosts.access import Access
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.hosts.bootstrap import host_sources
-from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.hosts.fleet import Fleet
-from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.hosts.replies import network_answers, prepare_answers
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.hosts.replies.answers import _ANSWERS
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.job.deployed import Deployed
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.job.events import Event
@@ -38,8 +46,23 @@ from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.job.settings imp
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.output.check_table import render
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.output.describe import Describer
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.plan.plan import JobPlan, plan_job
-from tests.hostile.agents import Script, ScriptedAgent, connect
-from tests.unit.controller.fleets import access
+from tests.hostile.lies import (
+    CHECK,
+    COPY,
+    DEPLOY,
+    FETCH,
+    HOSTFILE,
+    NETWORK,
+    PREPARE,
+    From,
+    Happened,
+    about,
+    assert_diff_harmless,
+    assert_harmless,
+    cases,
+    fleet_of,
+    said_to,
+)
 from tests.unit.controller.hosts.replies.answers import GOOD
 
 # -- a host of ours, and one that lies
@@ -62,104 +85,7 @@ def honest(do: str, asked: dict[str, Any]) -> Any:
     return ANSWERS[do](asked) if do in ANSWERS else GOOD[do]
 
 
-def reply(result: Any) -> bytes:
-    return wire.encode_json(wire.REPLY, {"result": result})
-
-
-def good(do: str, asked: dict[str, Any]) -> tuple[bytes, bool]:
-    return reply(honest(do, asked)), True
-
-
-def ways(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Yield the way to every value within one."""
-    yield path
-    for key, item in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
-        yield from ways(item, (*path, key))
-
-
-def with_lie(value: Any, path: tuple[Any, ...], lie: Any) -> Any:
-    if not path:
-        return lie
-    copy = dict(value) if isinstance(value, dict) else list(value)
-    copy[path[0]] = with_lie(value[path[0]], path[1:], lie)
-    return copy
-
-
-TEXTS = st.text(st.characters(exclude_categories=[]), max_size=8) | st.sampled_from(
-    [
-        "../../etc/passwd",
-        "/etc/passwd",
-        "\x1b]52;c;x\x07",
-        "\x9b2J",
-        "train.py",
-        "\0",
-        "\ud800",
-        "9" * 5000,
-        "3.12.4",
-        "complete",
-        "x" * 70_000,
-    ]
-)
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**80), 2**80) | st.floats() | TEXTS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
-    max_leaves=8,
-)
-KINDS = st.sampled_from([wire.REPLY, wire.PROGRESS, wire.PONG, wire.STDOUT, wire.READY, wire.CALL]) | st.integers(0, 255)
-FRAMES = st.builds(wire.encode, KINDS, st.binary(max_size=40) | VALUES.map(lambda value: json.dumps(value).encode()), st.integers(0, 3))
-#: A lie about one call: the bytes for an honest answer, and whether the host goes on.
-LIES = st.one_of(
-    VALUES.map(lambda value: lambda _answer: (reply(value), True)),
-    st.tuples(st.integers(0, 200), VALUES).map(
-        lambda lie: lambda answer: (reply(with_lie(answer, (all_ways := list(ways(answer)))[lie[0] % len(all_ways)], lie[1])), True)
-    ),
-    VALUES.map(lambda value: lambda _answer: (wire.encode_json(wire.REPLY, {"error": value}), True)),
-    VALUES.map(lambda value: lambda answer: (wire.encode_json(wire.PROGRESS, {"text": value}) + reply(answer), True)),
-    st.lists(FRAMES, max_size=4).map(lambda frames: lambda _answer: (b"".join(frames), False)),
-    st.binary(max_size=80).map(lambda data: lambda _answer: (data, False)),
-    st.integers(2**20, 2**32 - 1).map(lambda size: lambda _answer: (wire.HEADER.pack(wire.REPLY, 0, 0, size) + bytes(100), False)),
-)
-
-
-def lying(lies: dict[str, Any]) -> Script:
-    """Return the script of a host that answers some calls with lies."""
-
-    def script(do: str, asked: dict[str, Any]) -> tuple[bytes, bool]:
-        answer = honest(do, asked)
-        found: tuple[bytes, bool] = lies[do](answer) if do in lies else (reply(answer), True)
-        return found
-
-    return script
-
-
-def about(*calls: str) -> Any:
-    """Return the strategy for lies about one call at least."""
-    return st.dictionaries(st.sampled_from(calls), LIES, min_size=1, max_size=2)
-
-
-class Happened:
-    """Takes events; a person may see each at a terminal, and a program reads each as a line of JSON."""
-
-    def __init__(self) -> None:
-        self.kinds: list[tuple[str, str | None]] = []
-
-    def __call__(self, kind: str, host: str | None = None, **details: Any) -> None:
-        self.kinds.append((kind, host))
-        event = Event(kind, "j", 0.0, host, None, details=details)
-        assert_harmless(Describer(colour=False, verbose=True)(event) or "")
-        json.dumps(event.to_json()).encode()
-
-
-def assert_harmless(text: str) -> None:
-    assert not {char for char in text if (ord(char) < 32 or 127 <= ord(char) < 160) and char not in "\n\t"}
-    text.encode()
-
-
-def fleet_of(lies: dict[str, Any], settings: JobSettings) -> tuple[Fleet, dict[str, ScriptedAgent]]:
-    """Return hosts a, which is honest, and b, which is not."""
-    agents: dict[str, ScriptedAgent] = {}
-    scripts: dict[str, Script] = {"a": good, "b": lying(lies)}
-    return Fleet({host: access(host) for host in scripts}, settings, connect(scripts, agents)), agents
+HONEST = {"a": honest, "b": honest}
 
 
 @pytest.fixture(scope="module")
@@ -169,6 +95,8 @@ def here() -> Iterator[Path]:
         folder = Path(name)
         (folder / "llm").mkdir()
         (folder / "llm/train.py").write_text("pass\n")
+        (folder / "wheels").mkdir()
+        (folder / "wheels/x-1-py3-none-any.whl").write_text("a wheel")
         (folder / "key").write_text("a private key")
         (folder / "lock.txt").write_text(f"mlx==0.32.4 --hash=sha256:{'0' * 64}\n")
         yield folder
@@ -177,10 +105,11 @@ def here() -> Iterator[Path]:
 # -- the tests
 
 
-@given(about("hello", "look", "share", "build", "project_begin", "project_commit", "project_differences", "prune"))
-def test_no_answer_harms_a_deploy_or_another_host(here: Path, lies: dict[str, Any]) -> None:
+@cases(200)
+@given(about(*DEPLOY))
+def test_no_answer_harms_a_deploy_or_another_host(here: Path, lies: dict[str, From]) -> None:
     settings = JobSettings(script=str(here / "llm/train.py"), project_dir=str(here / "llm"), environment=str(here / "lock.txt"))
-    fleet, agents = fleet_of(lies, settings)
+    fleet, agents = fleet_of(lies, settings, HONEST)
     events = Happened()
     outcome = Deploy(settings, wanted_project(settings), {}, differences=True, fleet=fleet).run(events)
     assert set(outcome.problems) <= {"b"}
@@ -189,12 +118,44 @@ def test_no_answer_harms_a_deploy_or_another_host(here: Path, lies: dict[str, An
         Describer(colour=False, verbose=True)(Event("deploy_finished", "j", 0.0, None, None, details={**result, "duration": 0.0})) or ""
     )
     json.dumps([result, diff_of(outcome.differences, result["project"])]).encode()
-    for do, asked in agents["b"].calls:
-        assert do != "project_commit" or set(asked.get("contents") or ()) <= {"train.py"}
+    for asked in said_to(agents["b"], "project_commit"):
+        assert set(asked.get("contents") or ()) <= {"train.py"}
 
 
-@given(about("hello", "clock", "survey", "listen", "dial", "hush"), st.booleans())
-def test_no_answer_harms_a_check_or_another_host(here: Path, lies: dict[str, Any], deployed: bool) -> None:
+class Wheeled(Locked):
+    """An environment made from a lock, and from one wheel that is here."""
+
+    def prepare(self, _facts: Facts, _run: Run, _progress: Callable[[str], object]) -> Wheels:
+        return Wheels(Path(self.wheelhouse), {"x-1-py3-none-any.whl": "0" * 64})
+
+
+@cases(100)
+@given(about(*COPY), st.sampled_from(["copied", "copied before", "wheels"]))
+def test_no_answer_harms_a_copied_environment(here: Path, lies: dict[str, From], kind: str) -> None:
+    settings = JobSettings(script="train.py", environment="copy")
+    python = GOOD["hello"]["python"]
+    description = {"python": python["version"], "implementation": python["implementation"], "platform": python["platform"]}
+    copied = Copied(OwnEnvironment(str(here / "llm"), "/usr/bin/python3.12", description, "0" * 64, {}, shared=False))
+    wheeled = Wheeled(read_lock(str(here / "lock.txt"), (), ()), str(here / "wheels"), "")
+
+    def answer(do: str, asked: dict[str, Any]) -> Any:
+        if do == "begin_copy":
+            return "" if kind == "copied before" else f"{asked['root']}/envs/{asked['key']}"
+        if do == "wheels_folder":
+            return f"{asked['root']}/wheels/{asked['wheelhouse']}"
+        return honest(do, asked) | {"rsync": False} if do == "hello" else honest(do, asked)
+
+    fleet, _agents = fleet_of(lies, settings, {"a": answer, "b": answer})
+    fleet.access = dict.fromkeys(fleet.access, Access(lambda _command: ["sh", "-c", "cat > /dev/null"], "start-agent"))
+    with patch.object(deploy_module, "environment_from", return_value=wheeled if kind == "wheels" else copied):
+        outcome = Deploy(settings, None, {}, fleet=fleet).run(Happened())
+    assert set(outcome.problems) <= {"b"}
+    json.dumps(deploy_result(outcome, None, check=False)).encode()
+
+
+@cases(200)
+@given(about(*CHECK), st.booleans())
+def test_no_answer_harms_a_check_or_another_host(here: Path, lies: dict[str, From], deployed: bool) -> None:
     own = (
         {"script": str(here / "llm/train.py"), "project_dir": str(here / "llm"), "environment": str(here / "lock.txt")} if deployed else {}
     )
@@ -209,7 +170,7 @@ def test_no_answer_harms_a_check_or_another_host(here: Path, lies: dict[str, Any
     def plan(deployed: Deployed, _addresses: Mapping[str, str]) -> JobPlan:
         return plan_job("j", settings, names, places, sources=host_sources(), default_python="/p", default_cwd="/", deployed=deployed)
 
-    fleet, _agents = fleet_of(lies, settings)
+    fleet, _agents = fleet_of(lies, settings, HONEST)
     gather = Gather(settings, names, fleet.access, plan, environment_from(settings) if deployed else None, project, fleet)
     gather.run(Happened())
     facts = gather.facts
@@ -220,9 +181,10 @@ def test_no_answer_harms_a_check_or_another_host(here: Path, lies: dict[str, Any
     json.dumps(check_result(rows, None, facts)).encode()
 
 
-@given(about("hello", "place_hostfile"))
-def test_no_answer_harms_a_hostfile_or_another_host(lies: dict[str, Any]) -> None:
-    fleet, _agents = fleet_of(lies, JobSettings())
+@cases(200)
+@given(about(*HOSTFILE))
+def test_no_answer_harms_a_hostfile_or_another_host(lies: dict[str, From]) -> None:
+    fleet, _agents = fleet_of(lies, JobSettings(), HONEST)
     writer = HostfileWriter(JobSettings(), {}, "[]\n", check=False, fleet=fleet)
     events = Happened()
     writer.write_on_hosts(events)
@@ -230,12 +192,43 @@ def test_no_answer_harms_a_hostfile_or_another_host(lies: dict[str, Any]) -> Non
     assert "a" in placed.changed
     assert set(placed.problems) <= {"b"}
     json.dumps(hostfile_result(placed, None, check=False)).encode()
-    for difference in hostfile_diff(placed, "[]\n"):
-        assert_harmless("".join(difference.values()))
+    assert_diff_harmless(hostfile_diff(placed, "[]\n"))
+
+
+FILES = {"out/a": b"one", "out/deep/b": b"two" * 1000, "out/empty": b""}
+FETCH_ANSWERS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "fetch_find": lambda _asked: [
+        [name.removeprefix("out/"), len(data), False, hashlib.sha256(data).hexdigest()] for name, data in FILES.items()
+    ],
+    "fetch_read": lambda asked: [
+        base64.b64encode(FILES.get(f"out/{name}", b"one")[at : at + size]).decode() for name, at, size in asked["pieces"]
+    ],
+}
+
+
+@cases(200)
+@given(about(*FETCH), st.booleans())
+def test_no_answer_harms_a_fetch_or_a_file_here(here: Path, lies: dict[str, From], check: bool) -> None:
+    with tempfile.TemporaryDirectory(dir=here) as name:
+        to = Path(name) / "to"
+        (to / "out").mkdir(parents=True)
+        (to / "out/outside").symlink_to(here / "llm")
+        (to / "out/a").symlink_to(here / "key")
+        fleet, _agents = fleet_of(lies, JobSettings(), {"b": lambda do, asked: FETCH_ANSWERS[do](asked)})
+        fetch = Fetch(JobSettings(), {}, [wanted("out/**", "/job")], str(to), check=check, fleet=fleet)
+        fetch.run(Happened())
+        fetched = fetch.fetched
+        for file in fetched.new if not check else ():
+            data = (to / "/".join(file.place)).read_bytes()
+            assert hashlib.sha256(data).hexdigest() == file.sha256
+        there = {path for path in to.rglob("*") if path.is_file() and not path.is_symlink()}
+        assert len(there) == (0 if check else len({file.place for file in fetched.new}))
+        assert all(path.is_relative_to(to / "out") and path.stat().st_mode & 0o7077 == 0 for path in there)
+        json.dumps(fetch_result(fetched, "b", str(to), None, check=check)).encode()
+        assert_diff_harmless(fetch_diff(fetched, "b", str(to)))
+    assert (here / "key").read_text() == "a private key"
+    assert sorted(path.name for path in here.rglob("*")) == ["key", "llm", "lock.txt", "train.py", "wheels", "x-1-py3-none-any.whl"]
 
 
 def test_every_call_is_lied_about() -> None:
-    elsewhere = {"fetch_find", "fetch_read", "begin_copy", "finish_copy", "wheels_folder", "environment_digest"}  # test_answers has these
-    elsewhere |= {*network_answers.ANSWERS, *prepare_answers.ANSWERS}  # and the tests of their files those
-    told = {"hello", "look", "share", "build", "project_begin", "project_commit", "project_differences", "prune", "place_hostfile"}
-    assert set(_ANSWERS) == elsewhere | told | {"clock", "survey", "listen", "dial", "hush"}
+    assert set(_ANSWERS) == {*DEPLOY, *COPY, *CHECK, *HOSTFILE, *FETCH, *NETWORK, *PREPARE}
