@@ -29,6 +29,7 @@ gc.enable()
 
 #: The modules in `commands` of that name, in the order of the help.
 _COMMANDS = ("run", "init", "sync", "check", "prepare", "network", "config", "hostfile", "runs")
+_TAKE_A_TAIL = ("run", "check")  # a check says itself what it would be told with one
 
 
 class _Parser(argparse.ArgumentParser):
@@ -66,6 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         parsed, unknown = parser.parse_known_args(words.options)
         parsed.tail, parsed.of_python, parsed.notes = tail, words.of_python, words.notes
         mlx_launch_compat.check_options(unknown, _flags(of_command[options[0]]))
+        if tail is not None and options[0] not in _TAKE_A_TAIL:
+            raise UsageError(f"{options[0]}: nothing can follow --")
         return with_answers(lambda: int(parsed.main(parsed)))
     except LaunchError as exc:
         say(f"mlxlaunch: {without_credentials(str(exc))}")

@@ -62,8 +62,6 @@ def add_parser(commands: Any) -> None:
 
 def main(parsed: argparse.Namespace) -> int:
     """Print the hostfile and return the exit status."""
-    if parsed.tail is not None:
-        raise UsageError("config: nothing can follow --")
     parse_env(parsed.env, "--env")
     hosts = _hosts(parsed)
     _check_output(parsed.output_hostfile)

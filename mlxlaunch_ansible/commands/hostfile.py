@@ -16,7 +16,7 @@ from .._core import Hostfile, UsageError, connection_variables, hostfile_from_in
 from .._inventory import Inventory, Source, resolve_inventory
 from .._runner import PasswordWanted, PlaybookRun, private_folder
 from .ansible_options import file_name
-from .options import HOST_OPTIONS, add_command, add_hosts, inventory_of
+from .options import add_command, add_hosts, hosts_given, inventory_of
 from .terminal.screen import print_for_programs
 
 _HELP = """\
@@ -67,9 +67,7 @@ def add_parser(commands: Any) -> None:
 
 def main(parsed: argparse.Namespace) -> int:
     """Write the hostfile and return the exit status."""
-    if parsed.tail is not None:
-        raise UsageError("hostfile: nothing can follow --")
-    if all(getattr(parsed, name) is None for name in HOST_OPTIONS):
+    if not hosts_given(parsed):
         raise UsageError("hostfile: which hosts? Give -i INVENTORY, --hosts A,B or --hostfile FILE; see mlxlaunch hostfile --help")
     hosts = inventory_of(parsed)
     if hosts.hostfile and hosts.ansible.limit:

@@ -80,8 +80,6 @@ class _Machines:
 
 def main(parsed: argparse.Namespace) -> int:
     """Make the inventory and return the exit status."""
-    if parsed.tail is not None:
-        raise UsageError("init: nothing can follow --")
     check_free(parsed.output)
     keys = host_keys_of(parsed.host_key)
     machines = _machines(parsed)

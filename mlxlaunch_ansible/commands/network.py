@@ -9,7 +9,7 @@ from typing import Any
 
 from .._core import UsageError, json_text
 from .._network.look import WISHES, NetworkResult, replay_network, start_network
-from .options import HOST_OPTIONS, add_command, add_hosts, add_settings, inventory_of, settings_of
+from .options import add_command, add_hosts, add_settings, hosts_given, inventory_of, settings_of
 from .terminal.screen import print_for_programs, say, show_progress
 from .terminal.signals import signals_end
 
@@ -86,11 +86,9 @@ def _add_outputs(parser: argparse.ArgumentParser) -> None:
 
 def main(parsed: argparse.Namespace) -> int:
     """Look at the network and return the exit status."""
-    if parsed.tail is not None:
-        raise UsageError("network: nothing can follow --")
     if parsed.repeat_hosts is not None:
         raise UsageError("network: --repeat-hosts is about ranks; a look is at hosts")
-    given = [name for name in HOST_OPTIONS if getattr(parsed, name) is not None]
+    given = hosts_given(parsed)
     options = {**settings_of(parsed), **{name: getattr(parsed, name) for name in WISHES}}
     if parsed.replay is not None:
         if given:

@@ -24,7 +24,7 @@ from .terminal.screen import say
 Aliases = Mapping[str, Sequence[str]]  # other names of options, by their own
 _NONE: Aliases = MappingProxyType({})
 _VARIABLE = re.compile(r"\$(?:[A-Za-z_]\w*|\{[A-Za-z_]\w*\})")
-HOST_OPTIONS = ("inventory", "hostfile", "hosts", "repeat_hosts")
+_HOST_OPTIONS = ("inventory", "hostfile", "hosts", "repeat_hosts")
 
 
 def add_command(commands: Any, name: str, *, help: str, description: str, usage: str) -> argparse.ArgumentParser:
@@ -116,6 +116,11 @@ def unexpanded(env: Sequence[str] | None) -> list[str]:
         if found := _VARIABLE.search(value):
             notes.append(f"--env {name}: {found[0]} is given to the ranks as it is; in double quotes, the shell here would expand it")
     return notes
+
+
+def hosts_given(parsed: argparse.Namespace) -> list[str]:
+    """Return the names of the flags that were given of those that say which hosts take part."""
+    return [name for name in _HOST_OPTIONS if getattr(parsed, name) is not None]
 
 
 def inventory_of(parsed: argparse.Namespace) -> Source:

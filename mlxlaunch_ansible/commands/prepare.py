@@ -15,7 +15,7 @@ from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.prepare.work imp
 from .._core import UsageError, json_text
 from .._inventory import Source
 from .._prepare.preparation import PrepareResult, start_prepare
-from .options import HOST_OPTIONS, add_command, add_hosts, add_settings, inventory_of, settings_of
+from .options import add_command, add_hosts, add_settings, hosts_given, inventory_of, settings_of
 from .terminal.first_contact import HOST_KEY_HELP, has_password, host_keys_of, meet_hosts
 from .terminal.screen import print_for_programs, say, show_progress
 from .terminal.signals import signals_end
@@ -101,11 +101,9 @@ def main(parsed: argparse.Namespace) -> int:
 
 
 def _check_words(parsed: argparse.Namespace) -> None:
-    if parsed.tail is not None:
-        raise UsageError("prepare: nothing can follow --")
     if parsed.repeat_hosts is not None:
         raise UsageError("prepare: --repeat-hosts is about ranks; a preparation is of hosts")
-    if all(getattr(parsed, name) is None for name in HOST_OPTIONS):
+    if not hosts_given(parsed):
         raise UsageError("prepare: which hosts? Give -i, --hosts or --hostfile; see mlxlaunch prepare --help")
 
 

@@ -17,7 +17,7 @@ from .._request import WHAT_RUNS, Surroundings
 from .._start import launch
 from . import ansible_options, dry_run, mlx_launch_compat, rerun
 from .ansible_options import ansible_of, file_name
-from .options import HOST_OPTIONS, add_command, add_hosts, add_settings, inventory_of, settings_of, unexpanded
+from .options import add_command, add_hosts, add_settings, hosts_given, inventory_of, settings_of, unexpanded
 from .terminal.keyboard import Keyboard, has_something
 from .terminal.screen import JobScreen, print_for_programs, say
 from .terminal.signals import signals_end
@@ -115,7 +115,7 @@ def _note_differences(parsed: argparse.Namespace) -> None:
             if getattr(parsed, name) is not None:
                 setattr(parsed, name, None)
                 say(f"mlxlaunch: note: {flag} does not count, as --hostfile says where ranks run")
-    note = mlx_launch_compat.misplaced(parsed.script, _hosts_given(parsed))
+    note = mlx_launch_compat.misplaced(parsed.script, hosts_given(parsed))
     if note:
         say(f"mlxlaunch: note: {note}")
 
@@ -136,7 +136,7 @@ def _settings(parsed: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
 def _start_again(parsed: argparse.Namespace) -> Job:
     """Start a job that an earlier one recorded."""
     given = settings_of(parsed)
-    if given.keys() - _WITH_FROM_RUN or _hosts_given(parsed) or parsed.script or parsed.tail or parsed.of_python:
+    if given.keys() - _WITH_FROM_RUN or hosts_given(parsed) or parsed.script or parsed.tail or parsed.of_python:
         raise UsageError(
             "--from-run says everything that is to be run; only --env, --index-url, --log-dir, --keep-runs, --prefix, --verbose, "
             "--stdin, --tty and options of ansible-playbook go with it"
@@ -146,10 +146,6 @@ def _start_again(parsed: argparse.Namespace) -> Job:
         say(f"mlxlaunch: {note}")
     settings = {**earlier.settings, **given}
     return launch(earlier.inventory, settings, _surroundings(), dry_run=parsed.dry_run, ranks=earlier.ranks)
-
-
-def _hosts_given(parsed: argparse.Namespace) -> list[str]:
-    return [name for name in HOST_OPTIONS if getattr(parsed, name) is not None]
 
 
 def _surroundings() -> Surroundings:

@@ -72,6 +72,8 @@ def test_no_word_at_all_is_answered_by_the_help(capsys: pytest.CaptureFixture[st
         (["check", "x.py", "--", "y"], "mlxlaunch: a check runs nothing; want nothing after --"),
         (["hostfile"], "mlxlaunch: hostfile: which hosts?"),
         (["hostfile", "-n", "2", "--", "y"], "mlxlaunch: hostfile: nothing can follow --"),
+        (["sync", "x.py", "--", "y"], "mlxlaunch: sync: nothing can follow --"),
+        (["runs", "--"], "mlxlaunch: runs: nothing can follow --"),
         (["run", "-n", "2"], "mlxlaunch: no script is given"),
         (["run", "-n", "2", "train.ipynb"], "train.ipynb is a notebook, and a rank is a program"),
         (["run", "--json", "-n", "2", "x.py"], "mlxlaunch: --json goes with --dry-run"),
