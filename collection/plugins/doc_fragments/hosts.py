@@ -33,3 +33,13 @@ options:
     type: bool
     default: false
 """
+
+    # Apart from the others as mlxlaunch.cluster.hosts.hostfile: that of a job says ranks, too, and some have none.
+    HOSTFILE = r"""
+options:
+  hostfile:
+    description:
+      - An MLX hostfile, as data, that says which hosts take part. Its hosts must be in the inventory.
+      - For programs that launch. Without it, the group says it.
+    type: raw
+"""

@@ -21,6 +21,7 @@ author:
   - The mlxlaunch-ansible contributors (@mlxlaunch)
 extends_documentation_fragment:
   - mlxlaunch.cluster.hosts
+  - mlxlaunch.cluster.hosts.hostfile
   - mlxlaunch.cluster.job.control
   - mlxlaunch.cluster.attributes
 options:
@@ -58,11 +59,6 @@ options:
       - User on the hosts whose Python root may run too.
     type: str
     default: ""
-  hostfile:
-    description:
-      - An MLX hostfile, as data, that says which hosts take part. Its hosts must be in the inventory.
-      - For programs that launch. Without it, the group says it.
-    type: raw
 attributes:
   async:
     details: The action has to show which hosts are in the way.

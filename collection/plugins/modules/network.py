@@ -17,6 +17,7 @@ requirements:
   - Python 3.9 or newer on the hosts
 extends_documentation_fragment:
   - mlxlaunch.cluster.hosts
+  - mlxlaunch.cluster.hosts.hostfile
   - mlxlaunch.cluster.job.control
   - mlxlaunch.cluster.attributes
 options:
@@ -105,11 +106,6 @@ options:
       - Refused while a job runs on a host.
     type: bool
     default: false
-  hostfile:
-    description:
-      - An MLX hostfile, as data, that says which hosts take part. Its hosts must be in the inventory.
-      - For programs that launch. Without it, the group says it.
-    type: raw
 attributes:
   async:
     details: The action is where the table is made.

@@ -17,6 +17,7 @@ requirements:
   - Python 3.9 or newer on the hosts
 extends_documentation_fragment:
   - mlxlaunch.cluster.hosts
+  - mlxlaunch.cluster.hosts.hostfile
   - mlxlaunch.cluster.job.control
   - mlxlaunch.cluster.attributes
 options:
@@ -75,11 +76,6 @@ options:
       - Default is C(mlx_python) of each host, else the path of the Python that runs Ansible.
     type: str
     default: ""
-  hostfile:
-    description:
-      - An MLX hostfile, as data, that says which hosts take part. Its hosts must be in the inventory.
-      - For programs that launch. Without it, the group says it.
-    type: raw
 attributes:
   async:
     details: The action drives the hosts itself.
