@@ -14,7 +14,6 @@ from .sinks import BACKLOG, STREAM_NAMES, Sink
 from .writer import Writer
 
 _KINDS = {name: kind for kind, name in STREAM_NAMES.items()}
-_KIND_AND_RANK = 3  # bytes, with which a frame begins
 
 
 class SocketSink(Sink):
@@ -27,10 +26,11 @@ class SocketSink(Sink):
 
     def __init__(self, connection: socket.socket, wake: Callable[[], None]) -> None:
         self._writer = Writer(connection.sendall, wake)
-        self._waiting: dict[bytes, bytes] = {}  # frames that a reader far behind does not get yet, by kind and rank
+        self._waiting: dict[tuple[int, int], bytes] = {}  # frames that a reader far behind does not get yet, by kind and rank
 
     def forward(self, frame: bytes) -> None:
-        self._waiting[frame[:_KIND_AND_RANK]] = frame
+        kind, rank, _offset, _length = wire.HEADER.unpack_from(frame)
+        self._waiting[kind, rank] = frame
         self._send_waiting()
 
     def tick(self, now: float) -> None:  # noqa: ARG002 - as in its base
