@@ -18,6 +18,7 @@ import pytest
 from ansible.parsing.vault import VaultLib, VaultSecret
 
 from mlxlaunch_ansible import plan_job
+from tests.support.alone import run_alone
 from tests.support.delays import without_delays
 
 MLXLAUNCH = str(Path(sys.executable).with_name("mlxlaunch"))
@@ -62,17 +63,8 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(here: Path, line: str) -> subprocess.CompletedProcess[str]:
     """Run a line without a terminal."""
-    return subprocess.run(
-        [MLXLAUNCH, *shlex.split(line)],
-        cwd=here,
-        env={**os.environ, "XDG_STATE_HOME": str(here / "state"), "ANSIBLE_NOCOLOR": "1"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-        start_new_session=True,
-    )
+    env = {**os.environ, "XDG_STATE_HOME": str(here / "state"), "ANSIBLE_NOCOLOR": "1"}
+    return run_alone([MLXLAUNCH, *shlex.split(line)], here, env, PATIENCE)
 
 
 #: A line, and the lines of its output in any order.

@@ -21,6 +21,7 @@ from ansible.constants import DEFAULT_VAULT_ID_MATCH  # noqa: F401 - the setting
 from ansible.parsing.vault import VaultLib, VaultSecret
 
 from tests.lab.start import CHECKOUT
+from tests.support.alone import run_alone
 from tests.support.delays import without_delays
 
 MLXLAUNCH = str(Path(sys.executable).parent / "mlxlaunch")
@@ -249,17 +250,7 @@ def configure(here: Path, settings: Mapping[str, str], env: dict[str, str], *, b
 
 def run(*words: str, here: Path, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     """Run `mlxlaunch`, with a session of its own and so without a terminal."""
-    return subprocess.run(
-        [MLXLAUNCH, *words],
-        cwd=here,
-        env=env,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-        start_new_session=True,
-    )
+    return run_alone([MLXLAUNCH, *words], here, env, PATIENCE)
 
 
 def one_line(done: subprocess.CompletedProcess[str]) -> str:

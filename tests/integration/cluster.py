@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.lab import Host, Lab, Process
 from tests.lab.start import CHECKOUT
 from tests.support.delays import without_delays
@@ -192,6 +194,17 @@ def programs_of_ours(host: Host) -> dict[str, int]:
 
 MLXLAUNCH = (sys.executable, "-m", "mlxlaunch_ansible")
 # Told when a start takes more than two seconds, and whether it does depends on what else this machine has to do.
+
+
+def controlled_from(lab: Lab, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    """Return a lab's hosts with this machine as their controller, in a new directory `here` that all of them have."""
+    monkeypatch.setenv("ANSIBLE_SSH_COMMON_ARGS", f"-F {lab.ssh_config}")
+    here = folder / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    for host in lab.hosts:
+        host.path(here).mkdir(parents=True, exist_ok=True)
+    return Cluster(lab, here, os.environ)
 
 
 class Gate:

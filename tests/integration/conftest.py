@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.cluster import Cluster, job_files
+from tests.integration.cluster import Cluster, controlled_from, job_files
 from tests.integration.deploying import Site, wipe
 from tests.lab import Lab
 from tests.support.controller import controller
@@ -21,15 +21,10 @@ __all__ = ["cluster", "controller", "site"]
 @pytest.fixture
 def cluster(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     """Give the lab's hosts with this machine as their controller; fail a test whose jobs leave files on a host."""
-    monkeypatch.setenv("ANSIBLE_SSH_COMMON_ARGS", f"-F {lab.ssh_config}")
-    here = tmp_path / "here"
-    here.mkdir()
-    monkeypatch.chdir(here)
     for host in lab.hosts:
-        host.path(here).mkdir(parents=True, exist_ok=True)
         for path in job_files(host):
             shutil.rmtree(path)
-    cluster = Cluster(lab, here, os.environ)
+    cluster = controlled_from(lab, tmp_path, monkeypatch)
     yield cluster
     if not cluster.may_leave_files:
         # Where the launcher was killed, or Ansible did not wait for its worker, hosts come to their end by themselves.

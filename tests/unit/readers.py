@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.job.events import Event
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.output.sinks import Sink
 
 
 class Woken:
@@ -52,6 +53,16 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+def look_often(sink: Sink, clock: Clock) -> None:
+    """Let a sink that cannot write now look twenty times, each when it wants to."""
+    for _look in range(20):
+        due = sink.deadline()
+        assert due is not None
+        assert due > clock.now, "a loop would run without a pause"
+        clock.now = due
+        sink.tick(clock.now)
 
 
 def output(rank: int = 0, stream: str = "stdout", offset: int = 0) -> Event:

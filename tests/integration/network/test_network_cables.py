@@ -20,7 +20,18 @@ from typing import Any, Self
 
 import pytest
 
-from tests.integration.cluster import ALL_SUM, ANSIBLE_PLAYBOOK, LEASE, MLXLAUNCH, PATIENCE, Cluster, Done, right_sums, sums
+from tests.integration.cluster import (
+    ALL_SUM,
+    ANSIBLE_PLAYBOOK,
+    LEASE,
+    MLXLAUNCH,
+    PATIENCE,
+    Cluster,
+    Done,
+    controlled_from,
+    right_sums,
+    sums,
+)
 from tests.lab import Host, Lab
 from tests.lab.start import CHECKOUT
 from tests.support.waiting import wait_until
@@ -39,13 +50,7 @@ def make_cluster(make_lab: Callable[..., Lab], tmp_path: Path, monkeypatch: pyte
 
     def make(count: int, cables: Any) -> Cluster:
         lab = make_lab(count, personality="mac", cables=cables)
-        monkeypatch.setenv("ANSIBLE_SSH_COMMON_ARGS", f"-F {lab.ssh_config}")
-        here = tmp_path / "here"
-        here.mkdir()
-        monkeypatch.chdir(here)
-        for host in lab.hosts:
-            host.path(here).mkdir(parents=True, exist_ok=True)
-        return Cluster(lab, here, os.environ)
+        return controlled_from(lab, tmp_path, monkeypatch)
 
     return make
 

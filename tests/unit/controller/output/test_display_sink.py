@@ -6,7 +6,7 @@ import threading
 
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.output.display_sink import DisplaySink
 from tests.support.waiting import wait_until
-from tests.unit.readers import Clock, Woken, event, output, text_of
+from tests.unit.readers import Clock, Woken, event, look_often, output, text_of
 
 
 def test_display_gets_text_with_split_characters_put_together() -> None:
@@ -65,12 +65,7 @@ def test_display_that_takes_its_time_breaks_no_line() -> None:
     sink = DisplaySink(lambda text, newline: (reads.wait(), shown.append(text)), text_of, None, Woken(), clock=clock)
     sink.output(output(0), b"x\none ")
     sink.output(output(1), b"other\n")
-    for _look in range(20):
-        due = sink.deadline()
-        assert due is not None
-        assert due > clock.now, "a loop would run without a pause"
-        clock.now = due
-        sink.tick(clock.now)
+    look_often(sink, clock)
     sink.output(output(0), b"and the same line\n")
     reads.set()
     sink.close()

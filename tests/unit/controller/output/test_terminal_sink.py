@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.output.terminal_sink import TerminalSink
-from tests.unit.readers import Clock, Pipe, Woken, event, output, text_of
+from tests.unit.readers import Clock, Pipe, Woken, event, look_often, output, text_of
 
 
 @pytest.fixture
@@ -112,12 +112,7 @@ def test_no_line_is_broken_while_the_reader_takes_nothing(
     stalled: tuple[TerminalSink, Callable[[], None]], pipes: tuple[Pipe, Pipe], clock: Clock
 ) -> None:
     sink, go_on = stalled
-    for _look in range(20):
-        due = sink.deadline()
-        assert due is not None
-        assert due > clock.now, "a loop would run without a pause"
-        clock.now = due
-        sink.tick(clock.now)
+    look_often(sink, clock)
     go_on()
     sink.output(output(1), b"and other\n")
     sink.output(output(0), b"line\n")
