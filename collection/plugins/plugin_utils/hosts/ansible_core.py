@@ -4,7 +4,8 @@
 """The one place that uses the parts of Ansible that it does not promise to keep.
 
 Seen with ansible-core 2.19, 2.20 and 2.21; the tests that are marked `versions` hold each version to it:
-- ssh's `Connection._build_command`: the command line for a host as Ansible itself would call it.
+- ssh's `Connection._build_command`: the command line for a host as Ansible itself would call it; and its
+  `_original_path`, by which a plugin of the user's with that name is known.
 - `HostVars._inventory`, `_variable_manager`, `_loader`: to see the variables of every host, and a variable's layers.
 - `Task._parent` and `Block._play`: the play of a task, whose variables count for every host.
 - `AnsibleCollectionConfig.collection_paths`: where Ansible looks for collections, in its order.
@@ -30,6 +31,7 @@ from ansible import constants as C
 from ansible import context
 from ansible.errors import AnsibleError, AnsibleUndefinedVariable, AnsibleValueOmittedError
 from ansible.module_utils.parsing.convert_bool import boolean
+from ansible.plugins import connection as connection_plugins
 from ansible.plugins.loader import become_loader, connection_loader, shell_loader
 from ansible.template import Templar
 from ansible.utils.collection_loader import AnsibleCollectionConfig
@@ -168,8 +170,14 @@ class Connector:
 
     @cached_property
     def _ssh_plugin(self) -> Any:
-        """Ansible's ssh without a host's options; a copy takes a tenth of what its loader takes for another."""
-        return connection_loader.get("ansible.builtin.ssh", self._play_context)
+        """Ansible's ssh without a host's options; a copy takes a tenth of what its loader takes for another.
+
+        By its short name Ansible has read its documentation before, for the names of its variables. But that may be a
+        plugin of the user's.
+        """
+        plugin = connection_loader.get("ssh", self._play_context)
+        own = plugin and Path(plugin._original_path).parent == Path(connection_plugins.__file__).parent
+        return plugin if own else connection_loader.get("ansible.builtin.ssh", self._play_context)
 
     def is_local(self, variables: Mapping[str, Any]) -> bool:
         """Return whether the host with these variables is this machine."""

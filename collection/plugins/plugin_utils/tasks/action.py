@@ -105,6 +105,7 @@ def check_keywords(task: Any, task_vars: Mapping[str, Any]) -> None:
 def in_worker() -> Iterator[None]:
     """Do an action's work in Ansible's worker: its failure is the task's, and it ends with ansible-playbook."""
     parent = parent_of_worker()
+    gc.freeze()  # what Ansible has made until now stays; to look through it takes longer than all else before a launch
     gc.enable()  # it may take days; whoever launched the play may have turned it off for a quick start
     try:
         yield

@@ -63,6 +63,32 @@ def argv(variables: Mapping[str, Any], *, become: bool = False, fresh: bool = Fa
     return Connector(task, PlayContext()).argv("a", variables, COMMAND, fresh=fresh)
 
 
+def test_user_s_own_plugin_called_ssh_is_not_taken_for_ansible_s(monkeypatch: pytest.MonkeyPatch, sockets: dict[str, str]) -> None:
+    asked: list[str] = []
+
+    def get(name: str, *args: Any) -> Any:
+        asked.append(name)
+        if name == "ssh":
+            return SimpleNamespace(_original_path="/home/ada/connection_plugins/ssh.py")
+        return connection_loader.get(name.removeprefix("ansible.builtin."), *args)
+
+    monkeypatch.setattr(ansible_core, "connection_loader", SimpleNamespace(get=get))
+    assert argv(sockets)[0] == "ssh"
+    assert asked == ["ssh", "ansible.builtin.ssh"]
+
+
+def test_documentation_of_ansible_s_ssh_is_read_once(monkeypatch: pytest.MonkeyPatch, sockets: dict[str, str]) -> None:
+    asked: list[str] = []
+
+    def get(name: str, *args: Any) -> Any:
+        asked.append(name)
+        return connection_loader.get(name, *args)
+
+    monkeypatch.setattr(ansible_core, "connection_loader", SimpleNamespace(get=get))
+    assert argv(sockets)[0] == "ssh"
+    assert asked == ["ssh"]
+
+
 @pytest.mark.parametrize(
     ("of_host", "of_play", "kind"), [("ssh", "local", "ssh"), (None, "local", "local"), (None, None, "ssh"), ("local", None, "local")]
 )

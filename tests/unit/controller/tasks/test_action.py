@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 from types import SimpleNamespace
 from typing import Any, Self, cast
@@ -190,6 +191,19 @@ def test_worker_ends_with_ansible_playbook(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(ZeroDivisionError), action.in_worker():
         1 // 0  # noqa: B018
     assert len(left) == 1
+
+
+def test_worker_looks_for_garbage_only_among_what_it_has_made_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(action, "leave_when_orphaned", lambda _parent: None)
+    gc.disable()
+    before = {"that": "was made before"}
+    try:
+        with action.in_worker():
+            assert gc.isenabled()
+            assert all(known is not before for known in gc.get_objects())
+    finally:
+        gc.unfreeze()
+        gc.enable()
 
 
 @pytest.mark.parametrize(("args", "name"), [({}, "mlx_keep"), ({"control": "/run/s"}, "--keep")])
