@@ -11,11 +11,13 @@ import gc
 import json
 import os
 import re
+import select
 import shlex
 import socket
 import sys
 import tempfile
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -29,6 +31,7 @@ from ._core import CONTROL_FOLDER, LaunchError, UsageError, collection, current_
 from ._inventory import ReadText, Source
 
 _KEPT_LINES = 40
+_LOOK = 0.05  # seconds between two looks at whether it has ended before it could begin
 _CANCEL_AFTER = 1  # seconds between two looks at whether to cancel
 _LIFE = "e"  # in the private directory: the socket to which Ansible is connected as long as it lives
 _RAISED = re.compile(r"([\w.]+(Error|Exception)|ansible-playbook: error): ")  # the end of a traceback, or of its usage
@@ -174,6 +177,16 @@ class PlaybookRun:
         self._life.listen(1)
         self._thread = threading.Thread(target=self._run, args=(folder, variables, self._life, cwd), name="mlxlaunch-ansible", daemon=True)
         self._thread.start()
+
+    def wait_until_started(self, timeout: float) -> None:
+        """Wait, so many seconds at most, until Ansible's process has begun, or has ended."""
+        end = time.monotonic() + timeout
+        with suppress(ValueError, OSError):  # its socket is closed: it has ended
+            while self._life and not self.join(0.0) and time.monotonic() < end:
+                poll = select.poll()
+                poll.register(self._life, select.POLLIN)
+                if poll.poll(_LOOK * 1000):
+                    return
 
     def cancel(self) -> None:
         """Kill Ansible. Its worker notices and ends the ranks."""

@@ -69,6 +69,9 @@ class Playbook(Protocol):
     def start(self, folder: Path, variables: dict[str, Any]) -> None:
         """Start Ansible."""
 
+    def wait_until_started(self, timeout: float) -> None:
+        """Wait, so many seconds at most, until Ansible's process has begun, or has ended."""
+
     def cancel(self) -> None:
         """Kill Ansible."""
 
@@ -106,6 +109,8 @@ class Cancellation:
 
 class Session:
     """One run of a request. `start` starts it; each of the other methods may then be called from any thread.
+
+    Large, as each step of a run has its short method, and each question that a caller may have.
 
     Args:
         request: the job.
@@ -248,9 +253,15 @@ class Session:
             self._settle()
 
     def _accept(self) -> bool:
-        """Wait for the worker; return False when Ansible ended without one."""
-        if not self._link.accept(wire.encode_json(wire.SPEC, self.request.setup)):
-            return False
+        """Wait for the worker, with connections begun meanwhile; return False when Ansible ended without one."""
+        self._playbook.wait_until_started(_AFTERMATH)
+        from ._early import EarlyConnections  # late: by now Ansible is on its way
+
+        with EarlyConnections(self.request) as early:
+            if not self._cancelled:
+                early.begin()
+            if not self._link.accept(early.welcome):
+                return False
         with self._changed:
             self._step("worker connected")
             cancelled = self._cancelled

@@ -7,7 +7,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,9 @@ from ._core import COLLECTION_VERSION, STREAM_NAMES, LaunchError, mismatch, wire
 from ._result import Event
 
 _PIECE = 256 * 1024
+
+#: A process that is handed over: what the worker is told of it, and its descriptors.
+Handed = tuple[Mapping[str, Any], Sequence[int]]
 
 
 class WorkerLink:
@@ -36,8 +39,11 @@ class WorkerLink:
         self._listener.bind(str(path))
         self._listener.listen(1)
 
-    def accept(self, setup: bytes) -> bool:
+    def accept(self, welcome: Callable[[], tuple[bytes, Sequence[Handed]]]) -> bool:
         """Wait for the worker and send it the job's setup, before other threads can send; return False after `wake`.
+
+        Args:
+            welcome: called when it has come; returns the setup's frame, and what is handed over.
 
         Raises:
             LaunchError: the worker's collection is of another version.
@@ -53,7 +59,10 @@ class WorkerLink:
             if greeting.get("version") != COLLECTION_VERSION:
                 connection.close()
                 raise LaunchError(mismatch("the collection", greeting.get("version", ""), greeting.get("collection", "")))
+            setup, handed = welcome()
             connection.sendall(setup)
+            for told, fds in handed:
+                _send_with(connection, wire.encode_json(wire.HANDED, told), fds)
         except OSError:  # it died at once
             connection.close()
             return False
@@ -94,6 +103,11 @@ class WorkerLink:
         with contextlib.suppress(OSError):
             return self._connection.recv(_PIECE) if self._connection else b""
         return b""
+
+
+def _send_with(connection: socket.socket, data: bytes, fds: Sequence[int]) -> None:
+    """Send bytes, and descriptors with the first of them."""
+    connection.sendall(data[socket.send_fds(connection, [data], fds) :])
 
 
 def _greeting(connection: socket.socket) -> dict[str, Any] | None:

@@ -68,6 +68,9 @@ class FakePlaybook:
         self.folder, self.variables = folder, variables
         self.calls.append("start")
 
+    def wait_until_started(self, timeout: float) -> None:
+        """It has always begun."""
+
     def end(self, reason: str = "") -> None:
         """End without the help of a session."""
         self.reason = reason

@@ -45,7 +45,7 @@ def connected(path: Path, first: bytes = b"") -> socket.socket:
 def test_worker_gets_the_setup_first(link: WorkerLink, path: Path) -> None:
     link.send(b"too early")
     with connected(path, GREETING) as worker:
-        assert link.accept(b"setup")
+        assert link.accept(lambda: (b"setup", []))
         link.send(b" and more")
         assert worker.recv(5, socket.MSG_WAITALL) == b"setup"
         assert worker.recv(9, socket.MSG_WAITALL) == b" and more"
@@ -53,7 +53,7 @@ def test_worker_gets_the_setup_first(link: WorkerLink, path: Path) -> None:
 
 def test_frames_end_with_the_worker(link: WorkerLink, path: Path) -> None:
     with connected(path, GREETING) as worker:
-        assert link.accept(b"setup")
+        assert link.accept(lambda: (b"setup", []))
         worker.sendall(wire.encode_json(wire.EVENT, {"event": "x"}))
     assert [frame.kind for frame in link.frames()] == [wire.EVENT]
     link.send(b"to nobody")
@@ -72,7 +72,7 @@ def test_frames_end_with_the_worker(link: WorkerLink, path: Path) -> None:
 def test_worker_of_another_version_gets_no_setup(link: WorkerLink, path: Path, first: bytes, named: str) -> None:
     with connected(path, first) as worker:
         with pytest.raises(LaunchError) as caught:
-            link.accept(b"setup")
+            link.accept(lambda: (b"setup", []))
         assert worker.recv(5) == b""
     assert named in str(caught.value)
     assert f"mlxlaunch.cluster {VERSION} in /" in str(caught.value)
@@ -81,17 +81,17 @@ def test_worker_of_another_version_gets_no_setup(link: WorkerLink, path: Path, f
 
 def test_wake_ends_the_wait_for_a_worker(link: WorkerLink, path: Path) -> None:
     threading.Thread(target=link.wake, args=(path,), daemon=True).start()
-    assert link.accept(b"setup") is False
+    assert link.accept(lambda: (b"setup", [])) is False
 
 
 def test_worker_that_dies_at_once_counts_as_none(link: WorkerLink, path: Path) -> None:
     connected(path).close()
-    assert link.accept(b"setup") is False
+    assert link.accept(lambda: (b"setup", [])) is False
 
 
 def test_accept_before_listen_is_an_error() -> None:
     with pytest.raises(RuntimeError, match="accept before listen"):
-        WorkerLink().accept(b"")
+        WorkerLink().accept(lambda: (b"", []))
 
 
 def test_output_is_put_together_from_two_frames() -> None:

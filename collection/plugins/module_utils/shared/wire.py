@@ -63,6 +63,7 @@ STDIN_END = 71  # no more of them
 SCREEN = 72  # the size of the terminal that `rank` has (JSON: columns, lines)
 # and back
 CREDIT = 73  # `rank` may be sent bytes up to `offset`, counted from its first
+HANDED = 75  # a process that reaches a host already, with its descriptors (JSON: argv, pid, sent)
 READERS = 74  # from the worker: the ranks that have a standard input (JSON: ranks, tty)
 
 EVERY_RANK = 0xFFFF  # as the rank of a frame: all that have a standard input on the host

@@ -14,6 +14,7 @@ import contextlib
 import shutil
 import socket
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from ..job.events import Event
 from ..job.version import VERSION, greeting, mismatch
 
 PATIENCE = 30.0
+_EACH = 4  # descriptors of a process that is handed over: its standard streams, and where its exit status comes from
+_MOST_FDS = 64  # that can come with one message
 # Prefix of the private directory with the socket. Short: see `private_folder` on the launching side.
 FOLDER = "mlxlaunch-c-"
 
@@ -33,6 +36,7 @@ class Control:
     Attributes:
         setup: the request of the launching process: settings, job, hostfile, terminal, term, default_cwd,
             default_python, default_stdin, environment, version, package.
+        handed: processes that it has started for this one: what it tells of each, and descriptors.
     """
 
     def __init__(self, path: str) -> None:
@@ -40,6 +44,7 @@ class Control:
         self._abandoned = False
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._decoder = wire.Decoder()
+        self.handed: list[tuple[dict[str, Any], Sequence[int]]] = []
         self.socket.settimeout(PATIENCE)
         try:
             self.socket.connect(path)
@@ -56,13 +61,21 @@ class Control:
             self._refuse_version()
 
     def _first_frames(self) -> list[wire.Frame]:
-        while True:
-            data = self.socket.recv(65536)
+        """Return the settings and what came with them, and take the processes that the settings announce."""
+        frames: list[wire.Frame] = []
+        fds: list[int] = []
+        while not frames or len(self.handed) < frames[0].json().get("handed", 0):
+            data, new, _flags, _address = socket.recv_fds(self.socket, 65536, _MOST_FDS)
             if not data:
                 raise ConnectionError("it is gone")
-            frames = self._decoder.feed(data)
-            if frames:
-                return frames
+            fds += new
+            for frame in self._decoder.feed(data):
+                if frame.kind == wire.HANDED:
+                    self.handed.append((frame.json(), fds[:_EACH]))
+                    del fds[:_EACH]
+                else:
+                    frames.append(frame)
+        return frames
 
     def _refuse_version(self) -> None:
         setup = self.setup

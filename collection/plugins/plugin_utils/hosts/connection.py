@@ -17,6 +17,7 @@ from typing import IO, Protocol
 
 from ...module_utils.shared import wire
 from .bootstrap import STARTED
+from .early.handed import HandedProcess, rest_for, take
 
 CHUNK = 256 * 1024
 _ERRORS_KEPT = 8192  # bytes of standard error
@@ -73,10 +74,10 @@ class Process(Protocol):
 def start_process(argv: Sequence[str], env: Mapping[str, str] | None = None) -> Process:
     """Start a command with three pipes, and with these variables or those of this process.
 
-    In a session of its own: signals meant for ansible-playbook's process group must not cut the connection before the
-    ranks have had their grace.
+    The launching program may have started it already, with variables of its own. In a session of its own: signals meant
+    for ansible-playbook's process group must not cut the connection before the ranks have had their grace.
     """
-    return subprocess.Popen(
+    return take(argv) or subprocess.Popen(
         argv, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, bufsize=0
     )
 
@@ -111,7 +112,7 @@ class Connection:
         self.stdin, self.stdout, self.stderr = (pipe.fileno() for pipe in self._pipes)
         for fd in (self.stdin, self.stdout, self.stderr):
             os.set_blocking(fd, False)
-        self._out = bytearray(program)
+        self._out = bytearray(rest_for(process, program))
         self._errors = b""
 
     def _reconnect(self, process: Process, program: bytes) -> None:
@@ -120,6 +121,14 @@ class Connection:
             for pipe in self._pipes:
                 pipe.close()
             self._begin(process, program)
+
+    @property
+    def is_guess(self) -> bool:
+        """Whether it was begun before anybody knew that it would be needed, and nothing has come of it yet.
+
+        That it fails is no news: it may have been too early.
+        """
+        return isinstance(self.process, HandedProcess) and not self.decoder.synchronised
 
     @property
     def backlog(self) -> int:

@@ -16,6 +16,8 @@ from ...module_utils.lead.collaborators import Arrival
 from ...module_utils.shared import wire
 from .bootstrap import supervisor
 from .connection import Connection, Patience, Process, not_started, start_process
+from .early.handed import all_taken
+from .early.kept import SUPERVISOR
 
 _CLOSE_PATIENCE = 5.0  # seconds
 _LAST_WORDS = 1.0  # seconds that a process may take to end before it has begun, for its status
@@ -96,6 +98,7 @@ class HostConnections:
             if host not in self._begun and host not in self._channels:
                 with suppress(OSError):
                     self._begun[host] = self._start_channel(host, fresh=False)
+        all_taken(SUPERVISOR, (connect(False) for connect in self._connect.values()))
 
     def open(self, host: str, *, fresh: bool, request: bytes) -> None:
         """Start a host's supervisor, which gets `request` as soon as it answers. The next wait reports a failure."""
@@ -189,6 +192,10 @@ class HostConnections:
     def _ended(self, channel: Channel) -> Arrival | None:
         """Take notice that a channel has ended; one that was turned away is opened again after a pause."""
         host, request = channel.host, self._requests.get(channel.host)
+        if request and channel.is_guess:
+            self.close(host)
+            self.open(host, fresh=False, request=request)
+            return None
         reason = channel.reason(_LAST_WORDS if request else 0.0)
         at = self._patience.setdefault(host, Patience()).next_try(reason) if request else None
         lost = self._lost(channel, reason)

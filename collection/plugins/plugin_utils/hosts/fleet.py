@@ -19,6 +19,8 @@ from .access import Access
 from .agents import Agent, AgentClient, HostFailed, Limits, Progress
 from .connection import not_started, start_process
 from .descriptors import reserve
+from .early.handed import all_taken
+from .early.kept import AGENT
 from .progress import Emit, ProgressThrottle, Text, doing
 from .subprocesses import Subprocesses
 
@@ -126,6 +128,7 @@ class Fleet:
                     self._not_started[host] = not_started(exc)
                     continue
                 agents[host].flush()  # its Python starts while we turn to the next host
+            all_taken(AGENT, commands.values())
             self._agents = agents
             if self.subprocesses.closed:
                 self.stop()

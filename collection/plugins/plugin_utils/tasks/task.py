@@ -16,6 +16,8 @@ from ..backends.backends import listeners
 from ..caller import terminal
 from ..caller.control import Control
 from ..caller.default_backend import default_backend
+from ..hosts.early.handed import drop, receive
+from ..hosts.early.kept import Place
 from ..hosts.hosts import Hosts
 from ..hosts.progress import Emit
 from ..hosts.resolve import resolve_ipv4
@@ -57,6 +59,8 @@ class Task:
         options = dict(context.options)
         path = options.pop("control", None)
         control = Control(path) if path else None
+        if control:
+            receive(Place(**place) if (place := control.setup.get("early")) else None, control.handed)
         request = Request.of(replace(context, options=options), control.setup if control else {}, cls.own_options)
         hosts = Hosts(context.task, context.play_context, context.templar, context.task_vars, request.options.get("env") or {})
         return cls(context, request, hosts, control)
@@ -76,6 +80,7 @@ class Task:
                 self._control.refuse(self.job, exc.returncode, without_credentials(str(exc)))
             raise
         finally:
+            drop()
             if self._control:
                 self._control.close()
 

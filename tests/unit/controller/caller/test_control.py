@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import tempfile
@@ -43,6 +44,10 @@ class Program:
         self._thread = threading.Thread(target=accept)
         self._thread.start()
 
+    def answered(self) -> None:
+        """Wait until the worker has its answer."""
+        self._thread.join()
+
     def close(self) -> None:
         self._thread.join()
         self.connection.close()
@@ -62,6 +67,31 @@ def program(folder: Path) -> Iterator[Program]:
     program = Program(folder)
     yield program
     program.close()
+
+
+def test_processes_come_with_their_descriptors_in_whatever_pieces(program: Program, tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("a", "b", "c", "d", "e", "f", "g", "h")]
+    fds = [os.open(path, os.O_RDWR | os.O_CREAT) for path in files]
+    program.answer(wire.encode_json(wire.SPEC, SETUP | {"handed": 2}))
+
+    def hand_over() -> None:
+        program.answered()
+        for pid, own in ((7, fds[:4]), (8, fds[4:])):
+            data = wire.encode_json(wire.HANDED, {"argv": ["ssh"] * 20_000, "pid": pid, "sent": 0})
+            sent = socket.send_fds(program.connection, [data], own)
+            program.connection.sendall(data[sent:] + (wire.encode(wire.KILL) if pid == 8 else b""))
+
+    thread = threading.Thread(target=hand_over)
+    thread.start()
+    control = Control(program.path)
+    thread.join()
+    assert [told["pid"] for told, _fds in control.handed] == [7, 8]
+    given = [fd for _told, own in control.handed for fd in own]
+    assert [os.fstat(fd).st_ino for fd in given] == [path.stat().st_ino for path in files]
+    assert [frame.kind for frame in control.early() or control.receive() or []] == [wire.KILL]
+    for fd in (*fds, *given):
+        os.close(fd)
+    control.close()
 
 
 def test_setup_comes_first_and_early_frames_once(program: Program) -> None:

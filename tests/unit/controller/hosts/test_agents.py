@@ -19,10 +19,12 @@ from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.hosts import con
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.hosts.agents import AgentClient, HostFailed, Limits
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.hosts.bootstrap import agent, host_command
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.hosts.connection import start_process
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.hosts.early.handed import HandedProcess, receive
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.hosts.subprocesses import Cancelled, Subprocesses
 from tests.support.processes import is_gone
 from tests.support.waiting import wait_until
 from tests.unit.controller.fleets import Clock, FakeProcess
+from tests.unit.controller.hosts.early.parents import Parent
 
 COMMAND = ["/bin/sh", "-c", host_command([sys.executable], agent())]
 SILENT = ["/bin/sh", "-c", "cat >/dev/null; :"]
@@ -71,6 +73,18 @@ def test_agent_that_was_turned_away_is_started_again() -> None:
     client = AgentClient("a", start_process(away), limits, lambda *_news: None, Subprocesses(), again=again)
     assert handshake(client)["system"] == os.uname().sysname
     client.finish(5.0)
+
+
+def test_agent_that_was_begun_early_is_used_or_begun_again() -> None:
+    parent = Parent()
+    limits, again = Limits(20.0, 20.0), lambda: start_process(COMMAND)
+    for argv, used in ((COMMAND, True), (["false"], False)):
+        receive(None, [parent.start(*argv)])
+        client = AgentClient("a", start_process(argv), limits, lambda *_news: None, Subprocesses(), again=again)
+        assert handshake(client)["system"] == os.uname().sysname
+        assert isinstance(client.process, HandedProcess) == used
+        client.finish(5.0)
+    parent.close()
 
 
 def test_agent_that_cannot_be_started_again_says_why() -> None:

@@ -31,6 +31,7 @@ from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.hosts.ansible_co
     keyword_env,
     own_python,
 )
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.hosts.early.kept import is_plain
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.job.errors import UsageError
 
 COMMAND = "exec /bin/sh -c true"
@@ -75,6 +76,24 @@ def test_user_s_own_plugin_called_ssh_is_not_taken_for_ansible_s(monkeypatch: py
     monkeypatch.setattr(ansible_core, "connection_loader", SimpleNamespace(get=get))
     assert argv(sockets)[0] == "ssh"
     assert asked == ["ssh", "ansible.builtin.ssh"]
+
+
+SSH_VARIABLES: list[dict[str, Any]] = [
+    {},
+    {"ansible_user": "ada", "ansible_port": 2222, "ansible_ssh_private_key_file": "/home/ada/.ssh/lab", "ansible_ssh_timeout": 20},
+    {"ansible_ssh_common_args": "-F /etc/lab -o ProxyJump=gate -o ServerAliveInterval=5", "ansible_ssh_args": "-C -o ControlMaster=auto"},
+    {"ansible_host_key_checking": False},
+]
+
+
+@pytest.mark.parametrize("variables", SSH_VARIABLES, ids=range(len(SSH_VARIABLES)))
+def test_command_lines_for_ssh_can_be_kept_for_the_next_run(sockets: dict[str, str], variables: dict[str, Any]) -> None:
+    assert is_plain(argv(sockets | variables))
+
+
+@pytest.mark.parametrize("variables", [{"ansible_connection": "local"}, {"ansible_password": "secret"}, {"ansible_become": True}])
+def test_command_lines_with_more_than_ssh_are_not_kept(sockets: dict[str, str], variables: dict[str, Any]) -> None:
+    assert not is_plain(argv(sockets | variables))
 
 
 def test_documentation_of_ansible_s_ssh_is_read_once(monkeypatch: pytest.MonkeyPatch, sockets: dict[str, str]) -> None:

@@ -16,8 +16,10 @@ from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.hosts import con
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.hosts import connections as connections_module
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.hosts.bootstrap import supervisor
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.hosts.connections import HostConnections
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.hosts.early.handed import drop, receive
 from tests.support.waiting import wait_until
 from tests.unit.controller.fleets import FakeProcess
+from tests.unit.controller.hosts.early.parents import Parent
 
 PATIENCE = 60.0
 REQUEST = wire.encode_json(wire.SPEC, {"job": "j"})
@@ -74,6 +76,55 @@ AWAY = "os.write(2, b'kex_exchange_identification: Connection closed by remote h
 def once(path: Path, program: str) -> str:
     """Return a program that is turned away the first time, and then is another."""
     return f"path = {str(path)!r}; there = os.path.exists(path); open(path, 'w').close(); there or {AWAY.replace('; ', ' and ')}; {program}"
+
+
+@pytest.fixture
+def parent() -> Iterator[Parent]:
+    parent = Parent()
+    yield parent
+    drop()
+    parent.close()
+
+
+def test_connection_that_was_begun_early_is_used(parent: Parent) -> None:
+    argv = [*connect(MARKER + ECHO + STAY)(False)]
+    told, fds = parent.start(*argv)
+    os.write(fds[0], supervisor()[:1000])
+    receive(None, [({**told, "sent": 1000}, fds)])
+    with HostConnections({"a": lambda _fresh: argv}) as connections:
+        connections.begin()
+        open_all(connections, "a")
+        assert until(connections, frames=1)[-1].frames[0].json() == {"job": "j"}
+        assert connections._channels["a"].process.pid == told["pid"]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("after", ["", "say(b'a greeting'); "], ids=["at once", "with a greeting"])
+def test_connection_that_was_begun_early_and_fails_is_no_news(parent: Parent, tmp_path: Path, after: str) -> None:
+    ends = f"path = {str(tmp_path / 'tried')!r}; there = os.path.exists(path); open(path, 'w').close(); {after}there or os._exit(1); "
+    argv = [*connect(ends + MARKER + ECHO + STAY)(False)]
+    receive(None, [parent.start(*argv)])
+    with HostConnections({"a": lambda _fresh: argv}) as connections:
+        connections.begin()
+        open_all(connections, "a")
+        found = until(connections, frames=1)
+        assert found[-1].frames[0].json() == {"job": "j"}
+        assert not any(arrival.lost for arrival in found)
+
+
+def test_connection_that_was_begun_early_and_is_lost_later_is_lost(parent: Parent) -> None:
+    argv = [*connect(MARKER + ECHO + "os.write(2, b'broken pipe'); os._exit(255)")(False)]
+    receive(None, [parent.start(*argv)])
+    with HostConnections({"a": lambda _fresh: argv}) as connections:
+        connections.begin()
+        open_all(connections, "a")
+        assert until(connections, lost=1)[-1].lost == "broken pipe"
+
+
+def test_early_connection_to_a_host_that_is_not_wanted_ends(parent: Parent) -> None:
+    receive(None, [parent.start("cat", "-")])
+    with running(a=MARKER + ECHO + STAY) as connections:
+        connections.begin()
+        assert parent.processes[0].wait(PATIENCE)
 
 
 def test_host_that_was_turned_away_is_tried_again(tmp_path: Path) -> None:
