@@ -286,6 +286,12 @@ def collection_paths() -> list[str]:
     return list(AnsibleCollectionConfig.collection_paths)
 
 
+def has_vault() -> bool:
+    """Return whether Ansible has a vault's password, so that any variable may be a secret."""
+    given = (context.CLIARGS.get(name) for name in ("vault_ids", "vault_password_files", "ask_vault_pass"))
+    return any(given) or bool(C.DEFAULT_VAULT_PASSWORD_FILE or C.DEFAULT_VAULT_IDENTITY_LIST)
+
+
 def own_python(variables: Mapping[str, Any]) -> str:
     """Return the path of the interpreter that a host's variables or the configuration name for Ansible, or ""."""
     named = str(variables.get("ansible_python_interpreter") or C.config.get_config_value("INTERPRETER_PYTHON") or "")

@@ -16,6 +16,7 @@ from ..backends.backends import listeners
 from ..caller import terminal
 from ..caller.control import Control
 from ..caller.default_backend import default_backend
+from ..hosts.ansible_core import has_vault
 from ..hosts.early.handed import drop, receive
 from ..hosts.early.kept import Place
 from ..hosts.hosts import Hosts
@@ -60,7 +61,8 @@ class Task:
         path = options.pop("control", None)
         control = Control(path) if path else None
         if control:
-            receive(Place(**place) if (place := control.setup.get("early")) else None, control.handed)
+            place = control.setup.get("early")
+            receive(Place(**place) if place and not has_vault() else None, control.handed)
         request = Request.of(replace(context, options=options), control.setup if control else {}, cls.own_options)
         hosts = Hosts(context.task, context.play_context, context.templar, context.task_vars, request.options.get("env") or {})
         return cls(context, request, hosts, control)

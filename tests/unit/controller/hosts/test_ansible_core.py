@@ -25,6 +25,7 @@ from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.hosts import ans
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.hosts.ansible_core import (
     Connector,
     TaskVariables,
+    has_vault,
     hosts_of_task,
     inventory_sources,
     inventory_variables,
@@ -94,6 +95,21 @@ def test_command_lines_for_ssh_can_be_kept_for_the_next_run(sockets: dict[str, s
 @pytest.mark.parametrize("variables", [{"ansible_connection": "local"}, {"ansible_password": "secret"}, {"ansible_become": True}])
 def test_command_lines_with_more_than_ssh_are_not_kept(sockets: dict[str, str], variables: dict[str, Any]) -> None:
     assert not is_plain(argv(sockets | variables))
+
+
+@pytest.mark.parametrize("name", ["DEFAULT_VAULT_PASSWORD_FILE", "DEFAULT_VAULT_IDENTITY_LIST"])
+def test_vault_is_known_by_the_configuration(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    for each in ("DEFAULT_VAULT_PASSWORD_FILE", "DEFAULT_VAULT_IDENTITY_LIST"):
+        monkeypatch.setattr(ansible_core.C, each, None)
+    assert not has_vault()
+    monkeypatch.setattr(ansible_core.C, name, ["lab@/vault"])
+    assert has_vault()
+
+
+@pytest.mark.parametrize("name", ["vault_ids", "vault_password_files", "ask_vault_pass"])
+def test_vault_is_known_by_the_command_line(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(ansible_core, "context", SimpleNamespace(CLIARGS={name: ["lab@/vault"]}))
+    assert has_vault()
 
 
 def test_documentation_of_ansible_s_ssh_is_read_once(monkeypatch: pytest.MonkeyPatch, sockets: dict[str, str]) -> None:
