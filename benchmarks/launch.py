@@ -104,7 +104,7 @@ def _launch_cold(bed: Bed, contestant: Contestant, job: Job) -> Usage:
 def _launch_warm(bed: Bed, contestant: Contestant, job: Job, sockets: Path) -> Usage:
     with _program(bed, contestant, job, sockets) as program:
         usage = _finish(program, contestant, job)
-        if program.orphans():
+        if program.masters():
             raise ProgramFailed("it has opened ssh masters although there were some")
         return usage
 

@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from tests.lab import Lab
 
-from .processes import Process, all_processes, children, tree
+from .processes import Process, all_processes, arguments, children, tree
 
 _READ = 1024 * 1024
 
@@ -101,6 +101,10 @@ class Program:
     def orphans(self) -> set[int]:
         """Return what it has started and left to us."""
         return children() - self._others - self._keep - {self.pid}
+
+    def masters(self) -> set[int]:
+        """Return the ssh masters among them; others may only be slow to end."""
+        return {pid for pid in self.orphans() if any("[mux]" in word for word in arguments(pid))}
 
     def read(
         self,

@@ -125,6 +125,13 @@ def test_fault_is_told_as_in_a_first_run(lab_here: Lab, fault: tuple[Callable[[L
     lab_here.assert_at_rest()
 
 
+def test_hosts_whose_variables_may_be_in_a_vault_are_not_reached_early(lab_here: Lab) -> None:
+    lab_here.cluster.env["ANSIBLE_VAULT_PASSWORD_FILE"] = lab_here.cluster.json("password", "secret")
+    for _each in range(2):
+        assert lab_here.run(HELLO, "--no-sync").returncode == 0
+        assert lab_here.began() == [WORKER] * len(HOSTS)
+
+
 def test_connection_that_ends_before_its_worker_comes_is_made_again(lab_here: Lab) -> None:
     lab_here.run(HELLO, "--no-sync")
     lab_here.began()
