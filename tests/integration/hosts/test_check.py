@@ -12,11 +12,18 @@ from typing import Any
 import pytest
 
 from tests.integration.cluster import ANSIBLE_PLAYBOOK, MLXLAUNCH, PATIENCE, Cluster, Done, in_time, read_until
+from tests.integration.deploying import wipe
 from tests.lab import Host
 from tests.lab.start import CHECKOUT
 from tests.support.waiting import wait_until
 
 PLAYBOOK = str(CHECKOUT / "playbooks/check.yml")
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_deployed(cluster: Cluster) -> None:
+    """Leave no versions of earlier tests, of which a check tells if a job has changed them."""
+    wipe(cluster.hosts)
 
 
 @pytest.fixture(autouse=True)
