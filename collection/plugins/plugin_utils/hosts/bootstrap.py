@@ -45,10 +45,11 @@ _NONE_FOR_ROOT = "no Python 3 was found to run mlxlaunch on this host that only 
 # Tells the output of login shells, sshd and sudo from what the host has to say about the program.
 STARTED = "mlxlaunch: started"
 # A Python that cannot run here, such as another CPU's, or is too old, leaves the others their turn; -V starts no interpreter.
-# On a Mac without the command line tools, Apple's opens a dialog, whatever its arguments.
+# On a Mac without the command line tools, Apple's opens a dialog, whatever its arguments. A path needs no search in a process.
 _RUN = (
     "stub() { [ -x /usr/bin/xcode-select ] && ! /usr/bin/xcode-select -p >/dev/null 2>&1; };"
-    ' old=; run() { p=$(command -v "$1" 2>/dev/null) || return 0; if [ "$p" = /usr/bin/python3 ] && stub; then none=TOOLS; return 0; fi;'
+    ' old=; run() { case $1 in */*) [ -x "$1" ] || return 0; p=$1;; *) p=$(command -v "$1" 2>/dev/null) || return 0;; esac;'
+    ' if [ "$p" = /usr/bin/python3 ] && stub; then none=TOOLS; return 0; fi;'
     ' v=$("$1" -V 2>&1 </dev/null); case $v in'
     ' "Python 3."[0-8]|"Python 3."[0-8].*|"Python 2."*)'
     ' old="$v at $1 is too old, 3.9 is needed; set ansible_python_interpreter to another, or install one";;'
@@ -56,14 +57,15 @@ _RUN = (
     ' named() { run "$1"; [ -z "$old" ] || fail; }; fail() { echo "${old:-$none}" >&2; exit 127; }'
 )
 _SYSTEM = "run /usr/bin/python3"
-# Whether nobody but root can change a program: all parts of its path, and of those that links on the way lead to. In a
-# subshell, so that it may go there: one process for all links.
+# Whether nobody but root can change a program: all parts of its path, as the system walks it, links to programs and to
+# directories and what they lead to included. The walk needs a process for each link only; then one looks at all parts.
 _SAFE = (
-    'safe() ( case $1 in /*) f=$1;; *) f=$(command -v "$1") || exit 1;; esac; [ -x "$f" ] || exit 1; set -- /; while :; do'
-    ' cd -P "${f%/*}/" 2>/dev/null || exit 1; d=$PWD; f=${d%/}/${f##*/}; set -- "$@" "$f"; e=$d;'
-    ' while [ -n "$e" ] && [ "$e" != / ]; do set -- "$@" "$e"; e=${e%/*}; done;'
-    ' [ -h "$f" ] || break; l=$(readlink "$f"); case $l in /*) f=$l;; *) f=$d/$l;; esac; done;'
-    r' [ -z "$(find "$@" -prune ! \( \( TRUSTED \) \( CLOSED \) \) 2>&1)" ]; )'
+    'safe() { case $1 in */*) r=$1;; *) r=$(command -v "$1") || return 1;; esac; [ -x "$r" ] || return 1;'
+    ' case $r in /*) ;; *) r=$PWD/$r;; esac; d=; set -- /; while [ -n "$r" ]; do'
+    " c=${r%%/*}; case $r in */*) r=${r#*/};; *) r=;; esac;"
+    ' case $c in ""|.) ;; ..) d=${d%/*};; *) p=$d/$c; set -- "$@" "$p";'
+    ' if [ -h "$p" ]; then l=$(readlink "$p") || return 1; case $l in /*) d=;; esac; r=$l/$r; else d=$p; fi;; esac; done;'
+    r' [ -z "$(find "$@" -prune ! \( \( TRUSTED \) \( CLOSED \) \) 2>&1)" ]; }'
 )
 _CLOSED = "-type l -o ! -perm -020 ! -perm -002 -o -type d -perm -1000"  # or sticky, where others cannot touch what is not theirs
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shlex
+import shutil
 import subprocess
 import sys
 import zlib
@@ -32,14 +33,14 @@ def test_program_is_started_by_sh_whatever_the_login_shell() -> None:
 
 def test_wanted_python_is_tried_first_and_each_once() -> None:
     script = shlex.split(host_command(["/env/bin/python", "/usr/bin/python3"], b""))[3]
-    tried = [part.split() for part in script.partition("; else ")[2].split("; ") if part.startswith(("run ", "named "))]
+    tried = [part.split() for part in script.rpartition("; else ")[2].split("; ") if part.startswith(("run ", "named "))]
     others = [["run", python] for python in ("/opt/homebrew/bin/python3", "/usr/local/bin/python3", "python3")]
     assert tried == [["named", "/env/bin/python"], ["named", "/usr/bin/python3"], *others]
 
 
 def test_python_path_with_space_and_quote_stays_one_word() -> None:
     script = shlex.split(host_command(["/it's here/python"], b""))[3]
-    assert shlex.split(script.partition("; else ")[2].split(";")[1]) == ["named", "/it's here/python"]
+    assert shlex.split(script.rpartition("; else ")[2].split(";")[1]) == ["named", "/it's here/python"]
 
 
 PRINT = zlib.compress(b"import sys; print(sys.executable)")
@@ -71,6 +72,48 @@ def test_root_starts_no_python_that_others_can_change(tmp_path: Path, what: str)
         os.lchown(changed, 0, 0)
         changed.chmod(0o775)
         assert started([link]) != str(link)
+
+
+@ONLY_ROOT
+@pytest.mark.parametrize("target", ["release", "{there}", "../open/../release", "second"])
+@pytest.mark.parametrize("what", ["nothing", "link", "folder"])
+def test_root_follows_no_folder_link_that_others_can_change(tmp_path: Path, what: str, target: str) -> None:
+    program = tmp_path / "release" / "bin" / "python3"
+    program.parent.mkdir(parents=True)
+    program.symlink_to(sys.executable)
+    folder = tmp_path / "open"
+    folder.mkdir()
+    (folder / "release").symlink_to("../release")
+    (folder / "second").symlink_to("../open/release")
+    link = folder / "current"
+    link.symlink_to(target.format(there=program.parents[1]))
+    if what == "link":
+        os.lchown(link, NOBODY, NOBODY)
+    elif what == "folder":
+        folder.chmod(0o777)
+    named = link / "bin" / "python3"
+    assert (started([named]) == str(named)) == (what == "nothing")
+
+
+@ONLY_ROOT
+@pytest.mark.parametrize("shell", ["bash", "dash", "zsh"])
+def test_root_checks_a_python_alike_in_every_sh(tmp_path: Path, shell: str) -> None:
+    if not shutil.which(shell):
+        pytest.skip(f"there is no {shell} here")
+    link = tmp_path / "it's a folder" / "python"
+    link.parent.mkdir()
+    link.symlink_to("../python//./python3")
+    program = tmp_path / "python" / "python3"
+    program.parent.mkdir()
+    program.symlink_to(sys.executable)
+    script = shlex.split(host_command([str(link)], PRINT))[3]
+    found = []
+    for owner in (0, NOBODY):
+        os.lchown(program, owner, owner)
+        argv = ["sh", "-c", script]
+        done = subprocess.run(argv, executable=shutil.which(shell), input=PRINT, capture_output=True, check=True, timeout=60)
+        found.append(done.stdout.decode().strip())
+    assert (found[0], found[1] != str(link)) == (str(link), True)
 
 
 @ONLY_ROOT
