@@ -5,12 +5,10 @@
 
 from __future__ import annotations
 
-from collections import namedtuple
-
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared.names import MARK
 
 
-class Process(namedtuple("Process", "name parent group session start")):  # noqa: PYI024 - typing is slow to import
+class Process:
     """A living process.
 
     Attributes:
@@ -19,7 +17,19 @@ class Process(namedtuple("Process", "name parent group session start")):  # noqa
         start: text that tells it from another one that had the same process id.
     """
 
-    __slots__ = ()
+    __slots__ = ("group", "name", "parent", "session", "start")
+
+    def __init__(self, name, parent, group, session, start):
+        self.name = name
+        self.parent = parent
+        self.group = group
+        self.session = session
+        self.start = start
+
+    def __eq__(self, other):
+        return isinstance(other, Process) and all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
+
+    __hash__ = None
 
 
 def mark_in(words):

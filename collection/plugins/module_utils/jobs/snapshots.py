@@ -10,11 +10,11 @@ the same once a snapshot has seen it below a rank.
 from __future__ import annotations
 
 import os
-import selectors
 import time
 
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.jobs import ps
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.jobs.processes import descendants
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared.lean import selecting
 
 INTERVAL = 5.0  # seconds; see docs/failures.md
 
@@ -60,7 +60,7 @@ class Snapshots:
             os.close(write)
         os.set_blocking(read, False)
         listing = bytearray()
-        self._selector.register(read, selectors.EVENT_READ, lambda: self._read(read, listing))
+        self._selector.register(read, selecting.EVENT_READ, lambda: self._read(read, listing))
 
     def _read(self, fd, listing):
         data = os.read(fd, 262144)

@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import errno
 import os
-import selectors
 import time
 
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.jobs.processes import adopt_orphans, end_all
-from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared.lean import plain_json, sockets
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared.lean import plain_json, selecting, sockets
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared.lean.signals import signal
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -91,7 +90,7 @@ class Guard:
         """Let a selector tell when the guard has ended, and start another one at once."""
         self._selector = selector
         if self._retry_at is None:
-            self._selector.register(self._link, selectors.EVENT_READ, self._on_readable)
+            self._selector.register(self._link, selecting.EVENT_READ, self._on_readable)
 
     def _on_readable(self):
         """Nothing comes from a guard that lives. This may be about one that was replaced a moment ago."""

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 import select
-import selectors
 import time
 
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared import wire
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared.lean import selecting
 
 _BLOCK = 256 * 1024  # bytes in one write
 
@@ -116,7 +116,7 @@ class ControllerLink:
             return
         self.writing = wanted
         if wanted:
-            selector.register(self.fd_out, selectors.EVENT_WRITE, _nothing)
+            selector.register(self.fd_out, selecting.EVENT_WRITE, _nothing)
         else:
             selector.unregister(self.fd_out)
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import selectors
 import shlex
 import signal
 import socket
@@ -22,6 +21,7 @@ from ansible_collections.mlxlaunch.cluster.plugins.module_utils.jobs import shar
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.jobs.processes import Ender, mpi_mark
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.launch.mpi_shim import SOCKET, is_ours
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared import wire
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared.lean import selecting
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared.names import MARK
 
 AGENT = "{agent}"  # in mpirun's arguments: the program that takes the place of ssh
@@ -67,7 +67,7 @@ class ShimServer:
             os.close(here)
         listener.listen(128)
         listener.setblocking(False)
-        self._selector.register(listener, selectors.EVENT_READ, self._accept)
+        self._selector.register(listener, selecting.EVENT_READ, self._accept)
         self._socket = listener
 
     def _accept(self):
@@ -80,7 +80,7 @@ class ShimServer:
             return
         link.setblocking(False)
         said = bytearray()
-        self._selector.register(link, selectors.EVENT_READ, lambda: self._hear(link, said))
+        self._selector.register(link, selecting.EVENT_READ, lambda: self._hear(link, said))
 
     def _hear(self, link, said):
         try:
@@ -237,7 +237,7 @@ class MpiSide:
         finally:
             os.close(write)
         self._services[pid] = (name, read)
-        self._selector.register(read, selectors.EVENT_READ, lambda: self._read(name, read))
+        self._selector.register(read, selecting.EVENT_READ, lambda: self._read(name, read))
 
     def _agent(self):
         """Write the program that takes the place of ssh; return its command."""

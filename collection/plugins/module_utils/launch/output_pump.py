@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-import selectors
 import time
 
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.launch.stream import CHUNK
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared.lean import selecting
 
 BACKLOG = 4 * CHUNK  # bytes waiting for the link before more is left on disk
 
@@ -105,7 +105,7 @@ class OutputPump:
     def _watch(self, stream):
         if stream not in self._watched:
             self._watched[stream] = stream.fd
-            self._selector.register(stream.fd, selectors.EVENT_READ, lambda: self._read(stream))
+            self._selector.register(stream.fd, selecting.EVENT_READ, lambda: self._read(stream))
 
     def _unwatch(self, stream):
         if stream in self._watched:

@@ -10,10 +10,10 @@ rank has not read are on disk. Only when the disk runs low is the controller hel
 from __future__ import annotations
 
 import os
-import selectors
 
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.jobs.spool import Spool, has_room
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared import wire
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared.lean import selecting
 
 CHUNK = 256 * 1024
 WINDOW = wire.WINDOW  # bytes under way always find a place, in memory if need be
@@ -197,7 +197,7 @@ class Feeder:
     def _watch(self, stdin, wanted):
         if wanted:
             self._watched.add(stdin.rank)
-            self._selector.register(stdin.fd, selectors.EVENT_WRITE, lambda: self.feed(stdin))
+            self._selector.register(stdin.fd, selecting.EVENT_WRITE, lambda: self.feed(stdin))
         elif stdin.rank in self._watched:
             self._watched.discard(stdin.rank)
             self._selector.unregister(stdin.fd)

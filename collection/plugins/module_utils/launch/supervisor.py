@@ -10,7 +10,6 @@ no rank can outlive the launch. A guard process does the same should the supervi
 from __future__ import annotations
 
 import os
-import selectors
 import sys
 import time
 
@@ -19,6 +18,7 @@ from ansible_collections.mlxlaunch.cluster.plugins.module_utils.launch.guard imp
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.launch.host_job import ON_FRAME, HostJob
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.launch.link import ControllerLink
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared import wire
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared.lean import selecting
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared.lean.signals import signal
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared.spec import HostSpec, RecoverySpec
 
@@ -44,7 +44,7 @@ class Supervisor:
         self._wakeup = wakeup
         self._guard = guard
         self._host_job = host_job
-        self._selector = selectors.DefaultSelector()
+        self._selector = selecting.DefaultSelector()
         self._job = None
         self._recovery = None  # in place of a job
         self._lease = LEASE
@@ -56,8 +56,8 @@ class Supervisor:
 
     def run(self):
         """Serve until the job is over here."""
-        self._selector.register(self._link.fd_in, selectors.EVENT_READ, self._on_readable)
-        self._selector.register(self._wakeup, selectors.EVENT_READ, lambda: _drain(self._wakeup))
+        self._selector.register(self._link.fd_in, selecting.EVENT_READ, self._on_readable)
+        self._selector.register(self._wakeup, selecting.EVENT_READ, lambda: _drain(self._wakeup))
         while not self._over:
             self._deliver()
             for key, _mask in self._selector.select(self._timeout()):
