@@ -11,6 +11,7 @@ The controller keeps the bytes in the user's cache, as long as no file of module
 """
 
 from __future__ import annotations
+import __future__
 
 import ast
 import hashlib
@@ -98,12 +99,16 @@ def build(sources: Mapping[str, str], main: str) -> bytes:
 
 
 def _code(part: str, text: str) -> bytes:
-    """Return a part as code that knows its lines, not its columns: a third of the bytes less."""
+    """Return a part as code that knows its lines, not its columns: a third of the bytes less.
+
+    What it takes of `__future__`, which would be a file for each host to read, is a flag of the compiler.
+    """
     tree = syntax_tree(text)
+    tree.body = [node for node in tree.body if not (isinstance(node, ast.ImportFrom) and node.module == "__future__")]
     for node in ast.walk(tree):
         if isinstance(node, (ast.expr, ast.stmt)):
             node.col_offset, node.end_lineno, node.end_col_offset = 0, node.lineno, 0
-    return marshal.dumps(compile(tree, part.rpartition(".")[2] + ".py", "exec", dont_inherit=True, optimize=2))
+    return marshal.dumps(compile(tree, part.rpartition(".")[2] + ".py", "exec", __future__.annotations.compiler_flag, True, 2))
 
 
 _COMMENT = re.compile(r"^\s*#.*$")

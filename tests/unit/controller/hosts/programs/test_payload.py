@@ -67,6 +67,12 @@ def test_code_made_for_this_python_is_run_as_it_is() -> None:
     assert run(payload.build(SOURCES, "a.main")) == ["None", "None", "late.py", "10", "True", *map(str, sys.version_info[:2])]
 
 
+def test_code_takes_future_annotations_and_no_module_for_them() -> None:
+    main = "from __future__ import annotations\nimport sys\n\ndef main(of: nobody = None):\n"
+    main += "    print(main.__annotations__['of'], '__future__' in sys.modules)\n    sys.stdout.flush()\n"
+    assert run(payload.build({"a.main": main}, "a.main")) == ["nobody", "False"]
+
+
 @pytest.mark.parametrize("what", ["bytecode", "implementation"])
 def test_sources_are_compiled_where_the_code_is_for_another_python(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if what == "bytecode":
