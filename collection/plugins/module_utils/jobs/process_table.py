@@ -11,10 +11,14 @@ import sys
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.jobs.process import Process, mark_in
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared.names import BOOT
 
+_KERNEL = 0x00200000  # PF_KTHREAD, a flag of Linux' own threads since 2.6.29
+_MOST = 4096  # bytes of a stat, which comes whole in one read
+
 
 def take_table():
     """Return ({pid: Process}, function that returns the mark of a process, "" when it has none) of all living ones.
 
+    Threads of the kernel, most of what a Linux host with many processors runs, are left out: no program starts one.
     The environment is read of this user's processes alone: that of a stranger's may hang, and it proves nothing.
     """
     if sys.platform == "darwin":
@@ -22,7 +26,8 @@ def take_table():
 
         table, marks = ps.parse(ps.run(ps.ALL))
         return table, lambda pid: marks.get(pid, "")
-    return _from_proc(), mark_of
+    user = os.geteuid()
+    return _from_proc(), lambda pid: mark_of(pid, user)
 
 
 def _from_proc():
@@ -30,18 +35,18 @@ def _from_proc():
     for entry in os.listdir("/proc"):
         if entry.isdigit():
             try:
-                state, process = parse_stat(_read("/proc/%s/stat" % entry))
+                process = parse_stat(_read("/proc/%s/stat" % entry, _MOST))
             except OSError:
                 continue  # gone meanwhile
-            if state not in ("Z", "X"):
+            if process:
                 table[int(entry)] = process
     return table
 
 
-def mark_of(pid):
-    """Return the mark in the environment that a process of this user was started with, "" when it has none."""
+def mark_of(pid, user):
+    """Return the mark in the environment that a process of a user was started with, "" when it has none."""
     try:
-        if os.stat("/proc/%d" % pid).st_uid != os.geteuid():
+        if os.stat("/proc/%d" % pid).st_uid != user:
             return ""
         words = _read("/proc/%d/environ" % pid).split(b"\0")
     except OSError:
@@ -49,9 +54,12 @@ def mark_of(pid):
     return mark_in(words)
 
 
-def _read(path):
+def _read(path, whole=0):
+    """Return what a file has; if that comes whole in one read, of at most so many bytes, without another."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
+        if whole:
+            return os.read(fd, whole)
         chunks = []
         while True:
             chunk = os.read(fd, 65536)
@@ -63,11 +71,13 @@ def _read(path):
 
 
 def parse_stat(stat):
-    """Return (state, Process) from the text of /proc/PID/stat, see proc(5)."""
+    """Return the Process from the text of /proc/PID/stat, see proc(5); None when it is dead, or the kernel's."""
     before, _paren, after = stat.rpartition(b")")
-    fields = after.split()
+    fields = after.split(None, 20)
+    if fields[0] in (b"Z", b"X") or int(fields[6]) & _KERNEL:
+        return None
     name = before.partition(b"(")[2].decode("utf-8", "replace")
-    return fields[0].decode(), Process(name, int(fields[1]), int(fields[2]), int(fields[3]), fields[19].decode())
+    return Process(name, int(fields[1]), int(fields[2]), int(fields[3]), fields[19].decode())
 
 
 def is_program_of_ours(pid):
