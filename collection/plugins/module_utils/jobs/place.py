@@ -24,7 +24,8 @@ def parents():
     """Return the directories that may hold jobs' folders on this host, the one to use first. Nothing is looked at."""
     states = [os.environ.get("XDG_STATE_HOME", ""), *(os.path.join(home, ".local/state") for home in _homes())]
     temporary = [os.environ.get("TMPDIR", ""), _TEMPORARY]
-    found = [os.path.join(state, _STATE, _host()) for state in states if os.path.isabs(state)]
+    host = _host()
+    found = [os.path.join(state, _STATE, host) for state in states if os.path.isabs(state)]
     found += [os.path.join(folder, "mlxlaunch-%d" % os.geteuid()) for folder in temporary if os.path.isabs(folder)]
     return list(dict.fromkeys(found))
 
@@ -46,9 +47,9 @@ def _host():
         return _uuid()[:8] or name
     for path in _MACHINE_IDS:
         try:
-            with open(path, encoding="ascii", errors="replace") as source:
+            with open(path, "rb", 0) as source:  # as text, a codec would be a file to import
                 # Copies of a machine may have the same id.
-                return "%s-%s" % (source.read(8).strip() or "host", name)
+                return "%s-%s" % (source.read(8).decode("ascii", "replace").strip() or "host", name)
         except OSError:
             continue
     return "host-%s" % name

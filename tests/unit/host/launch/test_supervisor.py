@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils.jobs import place
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils.launch import supervisor
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.launch.link import ControllerLink
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.launch.supervisor import Supervisor
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared import wire
@@ -425,3 +428,25 @@ def test_kept_ports_are_free_when_the_end_is_told(real: RealSupervisor) -> None:
     finally:
         os.kill(guard, signal.SIGCONT)
     real.send(wire.BYE)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there selectors is left out")
+def test_start_imports_no_module_that_is_slow() -> None:
+    code = f"import sys; sys.path.insert(0, {str(Path(supervisor.__file__).parents[6])!r})\n"
+    code += f"import {supervisor.__name__}, {place.__name__}\n{place.__name__}.parents()\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    slow = {
+        "_ctypes",
+        "collections",
+        "ctypes",
+        "encodings.ascii",
+        "enum",
+        "json",
+        "re",
+        "selectors",
+        "signal",
+        "socket",
+        "subprocess",
+        "typing",
+    }
+    assert slow & set(done.stdout.split()) == set()
