@@ -21,6 +21,15 @@ from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared.lean.sign
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 
 
+def prepare_adoption():
+    """Load what `adopt_orphans` needs, once for this process and those that it forks: that is slow."""
+    if sys.platform == "linux":
+        try:
+            import _ctypes  # noqa: F401
+        except ImportError:
+            pass  # a Python other than CPython
+
+
 def adopt_orphans():
     """Become the parent of orphans among this process's descendants, where the system has that."""
     if sys.platform == "linux":

@@ -13,7 +13,7 @@ import os
 import sys
 import time
 
-from ansible_collections.mlxlaunch.cluster.plugins.module_utils.jobs.processes import adopt_orphans
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils.jobs.processes import adopt_orphans, prepare_adoption
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.launch.guard import Guard
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.launch.host_job import ON_FRAME, HostJob
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.launch.link import ControllerLink
@@ -202,6 +202,7 @@ def _drain(fd):
 def main():
     """Serve the controller on standard input and output."""
     guard = Guard()
+    prepare_adoption()
     end = guard.stand_above()
     fd_in, fd_out = os.dup(0), os.dup(1)
     null = os.open(os.devnull, os.O_RDWR)
