@@ -9,6 +9,7 @@ import fcntl
 import os
 import time
 
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils.jobs import shared_memory
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.jobs.folder import (
     LOCK,
     folder_name,
@@ -110,9 +111,6 @@ class Status:
 
     def remove(self):
         """Remove the folder and everything in it, and the memory that ranks shared."""
-        # Late: nothing is to be done before the end.
-        from ansible_collections.mlxlaunch.cluster.plugins.module_utils.jobs import shared_memory
-
         try:
             shared_memory.remove(self.folder)
         except OSError:

@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 PACKAGE = "ansible_collections.mlxlaunch.cluster.plugins.module_utils"
 FOLDER = Path(__file__).parents[3] / "module_utils"
-_IMPORT = re.compile(rf"^\s*from {re.escape(PACKAGE)}(\.[\w.]+)? import (?:\(([\w,\s]+)\)|([\w, ]+))", re.MULTILINE)
+_IMPORT = re.compile(rf"^([ \t]*)from {re.escape(PACKAGE)}(\.[\w.]+)? import (?:\(([\w,\s]+)\)|([\w, ]+))", re.MULTILINE)
 
 
 def source(part: str) -> str:
@@ -35,10 +35,29 @@ def closure(main: str) -> dict[str, str]:
     return found
 
 
-def _imported(source: str) -> list[str]:
-    """Return the parts that a source imports, at its top or within a function."""
+def at_start(sources: Mapping[str, str], main: str) -> set[str]:
+    """Return the names of the parts that are imported with one of them, rather than later by a function.
+
+    Args:
+        sources: of all parts, by name below module_utils.
+        main: the one that is imported.
+    """
+    found: set[str] = set()
+    wanted = [main]
+    while wanted:
+        part = wanted.pop()
+        if part not in found and part in sources:
+            found.add(part)
+            wanted += _imported(sources[part], within=False)
+    return found
+
+
+def _imported(source: str, within: bool = True) -> list[str]:
+    """Return the parts that a source imports at its top, and those that it imports within a function if these count."""
     parts = []
-    for package, several, one in _IMPORT.findall(source):
+    for indent, package, several, one in _IMPORT.findall(source):
+        if indent and not within:
+            continue
         below = package.lstrip(".")
         if _path(below).is_file():
             parts.append(below)

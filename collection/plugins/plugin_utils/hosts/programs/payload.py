@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The bytes of a program as they are sent to a host: its parts as code for one version of Python, and as sources.
 
+The code comes in two pieces: what is imported at the start, and what a function may import later.
+
 A host that has the controller's version of Python, told by the number that marks bytecode, runs the code; to compile
 the sources would take it longer than all else at its start. Any other host compiles the sources, part by part, when
 they are first imported. Docstrings and comments stay here; line numbers are those of the files.
@@ -22,8 +24,9 @@ import zlib
 from collections.abc import Iterator, Mapping
 from importlib.util import MAGIC_NUMBER
 from pathlib import Path
+from types import CodeType
 
-from .closure import FOLDER, PACKAGE, closure, packages
+from .closure import FOLDER, PACKAGE, at_start, closure, packages
 from .syntax import syntax_tree
 from .user_cache import cache_file, keep, read_own
 
@@ -37,16 +40,21 @@ gc.disable()
 from _frozen_importlib import ModuleSpec
 from _frozen_importlib_external import MAGIC_NUMBER
 ready = (MAGIC_NUMBER, sys.implementation.name) == {made_for!r}
-parts = marshal.loads(zlib.decompress(z.unused_data[:{size}] if ready else z.unused_data[{size}:]))
+def unpacked(data):
+    return marshal.loads(zlib.decompress(data))
+parts = unpacked(z.unused_data[:{first}] if ready else z.unused_data[{all}:])
+late = [z.unused_data[{first}:{all}]] if ready else []
 del z
 class Parts:
     def find_spec(self, name, path=None, target=None):
+        if late and name not in parts and name.startswith({package!r}):
+            parts.update(unpacked(late.pop()))
         return ModuleSpec(name, self) if name in parts else None
     def create_module(self, spec):
         return None
     def exec_module(self, module):
         part, file = parts[module.__name__], module.__name__.rpartition(".")[2] + ".py"
-        exec(marshal.loads(part) if ready else compile(part, file, "exec", 0, True, 2), module.__dict__)
+        exec(part if ready else compile(part, file, "exec", 0, True, 2), module.__dict__)
 for package in {packages!r}:
     sys.modules[package] = type(sys)(package)
     sys.modules[package].__path__ = []
@@ -89,16 +97,25 @@ def build(sources: Mapping[str, str], main: str) -> bytes:
         sources: of all its parts, by name below module_utils.
         main: the part whose `main` is run.
     """
-    code = {f"{PACKAGE}.{part}": _code(part, text) for part, text in sources.items()}
+    code: tuple[dict[str, CodeType], dict[str, CodeType]] = {}, {}
+    first = at_start(sources, main)
+    for part, text in sources.items():
+        code[part not in first][f"{PACKAGE}.{part}"] = _code(part, text)
     texts = {f"{PACKAGE}.{part}": stripped(text).encode() for part, text in sources.items()}
-    made, other = (zlib.compress(marshal.dumps(parts, 2), _LEVEL) for parts in (code, texts))
+    made, late = (zlib.compress(marshal.dumps(parts), _LEVEL) for parts in code)
+    other = zlib.compress(marshal.dumps(texts, 2), _LEVEL)
     loader = _LOADER.format(
-        made_for=(MAGIC_NUMBER, sys.implementation.name), size=len(made), packages=packages(code), main=f"{PACKAGE}.{main}"
+        made_for=(MAGIC_NUMBER, sys.implementation.name),
+        first=len(made),
+        all=len(made + late),
+        packages=packages(texts),
+        package=f"{PACKAGE}.",
+        main=f"{PACKAGE}.{main}",
     )
-    return zlib.compress(loader.encode(), _LEVEL) + made + other
+    return zlib.compress(loader.encode(), _LEVEL) + made + late + other
 
 
-def _code(part: str, text: str) -> bytes:
+def _code(part: str, text: str) -> CodeType:
     """Return a part as code that knows its lines, not its columns: a third of the bytes less.
 
     What it takes of `__future__`, which would be a file for each host to read, is a flag of the compiler.
@@ -108,7 +125,8 @@ def _code(part: str, text: str) -> bytes:
     for node in ast.walk(tree):
         if isinstance(node, (ast.expr, ast.stmt)):
             node.col_offset, node.end_lineno, node.end_col_offset = 0, node.lineno, 0
-    return marshal.dumps(compile(tree, part.rpartition(".")[2] + ".py", "exec", __future__.annotations.compiler_flag, True, 2))
+    code: CodeType = compile(tree, part.rpartition(".")[2] + ".py", "exec", __future__.annotations.compiler_flag, True, 2)
+    return code
 
 
 _COMMENT = re.compile(r"^\s*#.*$")

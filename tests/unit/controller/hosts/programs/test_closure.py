@@ -6,7 +6,14 @@ import ast
 
 import pytest
 
-from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.hosts.programs.closure import FOLDER, PACKAGE, closure, packages, source
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.hosts.programs.closure import (
+    FOLDER,
+    PACKAGE,
+    at_start,
+    closure,
+    packages,
+    source,
+)
 
 
 def imported_parts(text: str) -> set[str]:
@@ -25,6 +32,24 @@ def test_program_has_every_part_that_one_of_its_parts_imports(main: str) -> None
     parts = closure(main)
     assert {name for text in parts.values() for name in imported_parts(text)} | {main} == set(parts)
     assert parts[main] == source(main)
+
+
+def test_parts_that_functions_import_are_not_there_at_the_start() -> None:
+    start = f"from {PACKAGE}.{{}} import name\n"
+    sources = {
+        "launch.link": start.format("launch.rank") + f"from {PACKAGE}.jobs import ps\n",
+        "launch.rank": f"def work():\n    {start.format('launch.guard')}",
+        "launch.guard": start.format("jobs.spool"),
+        "jobs.ps": "",
+        "jobs.spool": "",
+    }
+    assert at_start(sources, "launch.link") == {"launch.link", "launch.rank", "jobs.ps"}
+    assert at_start(sources, "launch.guard") == {"launch.guard", "jobs.spool"}
+
+
+def test_start_of_a_supervisor_has_no_part_of_mpirun() -> None:
+    parts = closure("launch.supervisor")
+    assert set(parts) - at_start(parts, "launch.supervisor") >= {"launch.mpi_side", "host.mpirun", "launch.recovery"}
 
 
 def test_packages_come_outermost_first_and_once() -> None:

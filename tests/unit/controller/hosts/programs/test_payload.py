@@ -67,6 +67,21 @@ def test_code_made_for_this_python_is_run_as_it_is() -> None:
     assert run(payload.build(SOURCES, "a.main")) == ["None", "None", "late.py", "10", "True", *map(str, sys.version_info[:2])]
 
 
+def test_code_that_a_function_imports_is_unpacked_then() -> None:
+    main = f"""import sys
+
+
+def main():
+    late = sys.meta_path[0].find_spec.__globals__["late"]
+    before = len(late)
+    from {closure.PACKAGE}.a.other import x
+
+    print(before, len(late), x)
+    sys.stdout.flush()
+"""
+    assert run(payload.build({"a.main": main, "a.other": "x = 'x'\n"}, "a.main")) == ["1", "0", "x"]
+
+
 def test_code_takes_future_annotations_and_no_module_for_them() -> None:
     main = "from __future__ import annotations\nimport sys\n\ndef main(of: nobody = None):\n"
     main += "    print(main.__annotations__['of'], '__future__' in sys.modules)\n    sys.stdout.flush()\n"
