@@ -57,12 +57,12 @@ _OURS = ["-o", "RemoteCommand=none", "-o", "LogLevel=ERROR", "-T"]
 _BATCH = ["-o", "BatchMode=yes"]
 _MAKES_SSH = "look at quotes in ssh_args, ssh_common_args and ssh_extra_args, and write % in control_path as %%"
 _NO_FACTS = "; facts, if it is one, are known only in a play that gathers them"
-_POLL_INTERVAL = 0.01
+_POLL_INTERVAL = 0.02
 _LOCAL = ("local", "ansible.builtin.local")
 
 
 def calm_main_process() -> None:
-    """Let ansible-playbook's main process look for results every 10 ms, not every 1 ms.
+    """Let ansible-playbook's main process look for results every 20 ms, not every 1 ms.
 
     It does nothing else while a job runs, which may take a day, and would use 3 % of a processor for it.
     """

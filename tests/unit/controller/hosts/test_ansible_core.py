@@ -321,7 +321,7 @@ def test_unknown_become_method_is_named(monkeypatch: pytest.MonkeyPatch) -> None
 # -- Ansible's main process
 
 
-@pytest.mark.parametrize(("configured", "then"), [(0.001, 0.01), (0.5, 0.5)])
+@pytest.mark.parametrize(("configured", "then"), [(0.001, 0.02), (0.5, 0.5)])
 def test_main_process_looks_less_often(configured: float, then: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "DEFAULT_INTERNAL_POLL_INTERVAL", configured)
     ansible_core.calm_main_process()
