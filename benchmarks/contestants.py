@@ -20,7 +20,7 @@ PLAIN_SSH = "plain ssh"
 PLAYBOOK = "ansible-playbook"
 COMMAND = "mlxlaunch run"
 RUN_JOB = "run_job"
-EMPTY = "empty playbook"
+EMPTY, ONE_TASK = "empty playbook", "playbook of one task"
 
 
 @dataclass(frozen=True)
@@ -103,8 +103,17 @@ def mlxlaunch() -> list[str]:
 
 def _empty_playbook(bed: Bed, job: Job, _sockets: Path) -> list[str]:
     """Start Ansible with these hosts and nothing to do on them: it connects to none."""
-    path = bed.folder / "empty.yml"
-    path.write_text("- hosts: mlx\n  gather_facts: false\n  tasks: []\n", encoding="utf-8")
+    return _bare_playbook(bed, job, "empty", "[]")
+
+
+def _one_task(bed: Bed, job: Job, _sockets: Path) -> list[str]:
+    """Start Ansible with an action that does nothing: what any task takes, and is not in the floor."""
+    return _bare_playbook(bed, job, "task", "[{ansible.builtin.debug: {msg: nothing}, run_once: true}]")
+
+
+def _bare_playbook(bed: Bed, job: Job, name: str, tasks: str) -> list[str]:
+    path = bed.folder / f"{name}.yml"
+    path.write_text(f"- hosts: mlx\n  gather_facts: false\n  tasks: {tasks}\n", encoding="utf-8")
     return [str(BIN / "ansible-playbook"), "-i", str(bed.inventory(job.hosts, job.slots)), str(path)]
 
 
@@ -122,6 +131,7 @@ ALL = {
         Contestant(COMMAND, _command),
         Contestant(RUN_JOB, _run_job),
         Contestant(EMPTY, _empty_playbook, keeps_masters=False),
+        Contestant(ONE_TASK, _one_task, keeps_masters=False),
     )
 }
 OURS = (PLAYBOOK, COMMAND, RUN_JOB)

@@ -15,7 +15,7 @@ from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.hosts.bootstrap 
 from tests.lab import Host
 
 from .bed import RANKS, Bed
-from .contestants import ALL, COMMAND, EMPTY, MLX_LAUNCH, PLAIN_SSH, PLAYBOOK, RUN_JOB, Contestant, Job
+from .contestants import ALL, COMMAND, EMPTY, MLX_LAUNCH, ONE_TASK, PLAIN_SSH, PLAYBOOK, RUN_JOB, Contestant, Job
 from .measure import COLD, WARM, Results, rounds
 from .processes import all_processes, reaped_cpu, tree
 from .program import Program, ProgramFailed, Usage
@@ -28,7 +28,7 @@ HOSTS = 4
 _WITHOUT_SESSION = 2  # processes of a host: its first one, and sshd
 _SAID = b"rank here"
 _PATIENCE = 60.0
-_CONTESTANTS = (MLX_LAUNCH, EMPTY, PLAIN_SSH, PLAYBOOK, COMMAND, RUN_JOB)
+_CONTESTANTS = (MLX_LAUNCH, EMPTY, ONE_TASK, PLAIN_SSH, PLAYBOOK, COMMAND, RUN_JOB)
 
 
 def measure(bed: Bed, results: Results, sizes: Mapping[int, int], seconds: float) -> None:
@@ -126,7 +126,7 @@ def _program(bed: Bed, contestant: Contestant, job: Job, sockets: Path) -> Progr
 
 
 def _finish(program: Program, contestant: Contestant, job: Job) -> Usage:
-    heard, ranks = bytearray(), 0 if contestant.name == EMPTY else len(job.hosts)
+    heard, ranks = bytearray(), 0 if contestant.name in (EMPTY, ONE_TASK) else len(job.hosts)
     program.read(heard.extend, _PATIENCE)
     usage = program.wait(_PATIENCE)
     if usage.returncode or heard.count(_SAID) != ranks:
