@@ -15,13 +15,12 @@ import errno
 import os
 import select
 import sys
-import threading
 import time
-from collections import deque
 
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.host.ownership import Owners
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared import wire
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared.calls import CallFailed
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared.lean import threads
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared.lean.signals import signal
 
 _LAST_RESORT = 20.0  # seconds from the end of the controller to that of this process, should anything hang
@@ -55,9 +54,8 @@ class AgentServer:
         self._in = fd_in
         self._out = fd_out
         self._functions = functions
-        self._lock = threading.Lock()
-        self._calls = deque()
-        self._come = threading.Semaphore(0)
+        self._lock = threads.make_lock()
+        self._calls = threads.SimpleQueue()  # None among them at the end
         self._child = 0  # process group of the child that runs
         self._busy = Busy()
         self.lease = lease
@@ -69,15 +67,15 @@ class AgentServer:
     def serve(self):
         """Answer until the controller has gone."""
         self._send(wire.MARKER)
-        self._busy.worker = threading.get_ident()
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._busy.worker = threads.current_thread()
+        threads.start(self._listen)
         try:
             while True:
-                self._come.acquire()
+                call = self._calls.get()
                 if self.gone:
                     return
                 self._busy.begin()
-                reply = self._answer(self._calls.popleft())
+                reply = self._answer(call)
                 self._busy.end()
                 if self.gone:
                     return
@@ -114,7 +112,9 @@ class AgentServer:
         Raises:
             OSError: it cannot be started, or root must not run it; see `Owners.why_not_run`.
         """
-        import subprocess  # slow to import, and a deploy with nothing to do needs none
+        # Slow to import, and a deploy with nothing to do needs none.
+        import subprocess
+        import threading
 
         from ansible_collections.mlxlaunch.cluster.plugins.module_utils.host.programs import find_program
 
@@ -164,8 +164,7 @@ class AgentServer:
                     self._send(wire.encode(wire.PONG))
                     self._give_up_what_hangs()
                 elif frame.kind == wire.CALL:
-                    self._calls.append(frame.json())
-                    self._come.release()
+                    self._calls.put(frame.json())
         self._leave()
 
     def _give_up_what_hangs(self):
@@ -179,13 +178,10 @@ class AgentServer:
 
     def _leave(self):
         self.gone = True
-        # A disk that hangs, for example; the next deploy cleans up what is half made.
-        timer = threading.Timer(_LAST_RESORT, os._exit, (1,))
-        timer.daemon = True
-        timer.start()
+        threads.start(_end_at_last)
         if self._child:
             _kill_group(self._child)
-        self._come.release()
+        self._calls.put(None)
 
     def _send(self, data):
         with self._lock:
@@ -242,6 +238,12 @@ class Busy:
 def _used_by_others():
     """Return the processor time, in seconds, of all threads but this one."""
     return time.process_time() - time.thread_time()
+
+
+def _end_at_last():
+    """End this process should anything hang, a disk for example; the next deploy cleans up what is half made."""
+    time.sleep(_LAST_RESORT)
+    os._exit(1)
 
 
 def _kill_group(group):

@@ -40,7 +40,7 @@ class Served:
 
     def _leave(self) -> None:
         self.server.gone = True
-        self.server._come.release()
+        self.server._calls.put(None)
 
     def ask(self, kind: int, **message: Any) -> wire.Frame:
         """Send a frame and return the first one that comes back."""
