@@ -38,6 +38,16 @@ def copy_file(source, path, mode, mtime_ns):
         os.close(fd_in)
 
 
+def read_all(source, size):
+    """Return the bytes of a file that has so many, else None; links are not followed."""
+    fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        data = os.read(fd, size + 1)
+    finally:
+        os.close(fd)
+    return data if len(data) == size else None
+
+
 def _clone(fd_in, path):
     """Return the descriptor of a clone that macOS has made of a file, -1 where it makes none."""
     if os.uname().sysname != "Darwin":

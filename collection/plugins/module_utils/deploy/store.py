@@ -14,7 +14,7 @@ import os
 import stat
 import time
 
-from ansible_collections.mlxlaunch.cluster.plugins.module_utils.deploy.file_copy import copy_file
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils.deploy.file_copy import copy_file, read_all
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.deploy.removal import remove_tree
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.deploy.versions import StoreError, Version, is_unchanged, state, versions
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.host import flock as lock
@@ -29,6 +29,7 @@ from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared.folders i
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared.manifest import short, to_bytes
 
 HOUR = 3600 * 10**9
+SMALL = 128 * 1024  # bytes of a file that goes through memory: a clone of it takes longer, and is read again
 _OPEN = {}  # the transfers this process has begun: {tree: Transfer}
 
 
@@ -293,19 +294,17 @@ class Source:
     def reuse(self, path, wanted, known):
         """Put a file with the wanted content at `path`; return whether there is one.
 
-        It is a copy, which no job of the other version can change, and it is read: whatever a job has done to the other
-        one, before or at this moment, what is here has the wanted content.
+        It is a copy, which no job of the other version can change, and what is in it was read: whatever a job has done
+        to the other one, before or at this moment, what is here has the wanted content.
         """
         entry = self._by_path.get(wanted.path)
         if entry is None or entry.content != wanted.content:
             entry = self._by_content.get(wanted.content)  # it has been renamed
         if entry is None or not self._is_as_recorded(entry):
             return False
-        if not _try_copy(self._base + to_bytes(entry.path), path, wanted.mode, wanted.mtime_ns):
-            return False
-        found = os.lstat(path)
-        if manifest.hash_file(path, wanted.path, found) != wanted.content or found.st_size != wanted.size:
-            os.unlink(path)
+        copy = _copy_small if wanted.size <= SMALL else _copy_large
+        found = copy(self._base + to_bytes(entry.path), path, wanted)
+        if found is None:
             return False
         known[wanted.path] = (manifest.signature(found), wanted.content)
         return True
@@ -326,6 +325,31 @@ class Source:
             return False  # its owner can change it at any time
         unchanged = manifest.signature(found) == self._recorded.signatures[entry.path]
         return unchanged and stat.S_ISREG(found.st_mode) and found.st_mode & 0o777 == entry.mode
+
+
+def _copy_small(source, path, wanted):
+    """Write the bytes of a file to `path` if they are the wanted ones; return its `os.lstat`, else None."""
+    import hashlib
+
+    try:
+        data = read_all(source, wanted.size)
+    except (FileNotFoundError, NotADirectoryError):
+        return None  # as in `_try_copy`
+    if data is None or hashlib.sha256(data).hexdigest() != wanted.content:
+        return None
+    make_file(path, data, wanted.mode, wanted.mtime_ns)
+    return os.lstat(path)
+
+
+def _copy_large(source, path, wanted):
+    """Copy a file to `path` and read what is there; return its `os.lstat`, None unless it is the wanted one."""
+    if not _try_copy(source, path, wanted.mode, wanted.mtime_ns):
+        return None
+    found = os.lstat(path)
+    if manifest.hash_file(path, wanted.path, found) != wanted.content or found.st_size != wanted.size:
+        os.unlink(path)
+        return None
+    return found
 
 
 def _try_copy(source, path, mode, mtime_ns):

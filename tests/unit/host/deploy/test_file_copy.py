@@ -50,6 +50,12 @@ def test_full_disk_names_the_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         file_copy.copy_file(str(tmp_path / "a"), str(tmp_path / "b"), 0o644, 0)
 
 
+@pytest.mark.parametrize(("size", "read"), [(4, b"text"), (3, None), (5, None)])
+def test_only_a_file_of_the_wanted_size_is_read(tmp_path: Path, size: int, read: bytes | None) -> None:
+    (tmp_path / "a").write_text("text")
+    assert file_copy.read_all(str(tmp_path / "a"), size) == read
+
+
 def test_what_is_written_to_one_is_not_in_the_other(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("text")
     file_copy.copy_file(str(tmp_path / "a"), str(tmp_path / "b"), 0o644, 0)

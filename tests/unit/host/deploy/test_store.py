@@ -11,6 +11,7 @@ import shutil
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -70,7 +71,9 @@ def test_version_that_is_there_is_not_read(deploy: Deploy) -> None:
         assert state(str(deploy.root), "demo", digest)["state"] == "present"
 
 
-def test_unchanged_files_are_copied_and_changed_ones_sent(deploy: Deploy) -> None:
+@pytest.mark.parametrize("small", [store.SMALL, -1], ids=["small", "large"])
+def test_unchanged_files_are_copied_and_changed_ones_sent(deploy: Deploy, monkeypatch: pytest.MonkeyPatch, small: int) -> None:
+    monkeypatch.setattr(store, "SMALL", small)
     first = deploy.deploy()
     deploy.write("train.py", "print('hello again')\n")
     begun = deploy.begin()
@@ -457,17 +460,21 @@ def test_file_that_a_job_has_changed_is_not_taken(deploy: Deploy, job: Callable[
     assert deploy.state() == "present"
 
 
-def test_file_that_changes_while_it_is_copied_is_not_taken(deploy: Deploy, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("copies", "small"), [("read_all", store.SMALL), ("copy_file", -1)], ids=["small", "large"])
+def test_file_that_changes_while_it_is_copied_is_not_taken(
+    deploy: Deploy, monkeypatch: pytest.MonkeyPatch, copies: str, small: int
+) -> None:
     first = deploy.deploy()
     deploy.write("train.py", "second")
-    real = store.copy_file
+    real = getattr(store, copies)
 
-    def copy(source: bytes, path: bytes, mode: int, mtime_ns: int) -> None:
+    def copy(source: bytes, *how: Any) -> Any:
         if source.endswith("über".encode()):
             append(first / "a\nb/über")
-        real(source, path, mode, mtime_ns)
+        return real(source, *how)
 
-    monkeypatch.setattr(store, "copy_file", copy)
+    monkeypatch.setattr(store, copies, copy)
+    monkeypatch.setattr(store, "SMALL", small)
     assert "a\nb/über" in deploy.begin_and_send()
     deploy.commit()
     assert (deploy.tree() / "a\nb/über").read_text() == "text"
