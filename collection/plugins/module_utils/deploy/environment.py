@@ -11,7 +11,6 @@ An environment is built where it stays, as its scripts and its pyvenv.cfg name t
 
 from __future__ import annotations
 
-# Most hosts have the environment already: what only making one needs is imported where it is made.
 import json
 import os
 import re
@@ -19,6 +18,14 @@ import sys
 import time
 
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.deploy.environment_lock import EnvLock, mark_of
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils.deploy.environment_state import (
+    base_mark,
+    metadata_names,
+    names,
+    path_of,
+    read_record,
+    state,
+)
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.deploy.removal import remove_tree
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.host import ownership
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.host.flock import InUse
@@ -39,90 +46,6 @@ if "mlx" in found:
 
 class Broken(Exception):
     """The environment could not be built or does not work; the text names the reason and the place."""
-
-
-def path_of(root, key):
-    """Return the path of an environment."""
-    return os.path.join(root, "envs", key)
-
-
-def state(root, key):
-    """Return "complete", "absent" or "incomplete" of an environment, without starting a process.
-
-    Packages that someone installed or removed by hand make it incomplete: the names of the metadata directories,
-    which carry the versions, are no longer those it was completed with. So does a base interpreter that has gone.
-    """
-    path = path_of(root, key)
-    if not os.path.isdir(path):
-        return "absent"
-    record = read_record(path)
-    whole = (
-        [record.get("format"), record.get("key")] == [FORMAT, key]
-        and os.path.exists(os.path.join(path, "bin", "python"))
-        and record.get("metadata") == metadata_names(path)
-    )
-    return "complete" if whole else "incomplete"
-
-
-def read_record(path):
-    """Return the content of .mlxlaunch.json, or nothing."""
-    try:
-        with open(os.path.join(path, MARKER), encoding="utf-8") as source:
-            record = json.load(source)
-    except (OSError, ValueError):
-        return {}
-    return record if isinstance(record, dict) else {}
-
-
-def base_mark(path):
-    """Return path, size and time of an environment's base interpreter, which change when it is replaced."""
-    real = os.path.realpath(os.path.join(path, "bin", "python"))
-    found = os.stat(real)
-    return [real, found.st_size, found.st_mtime_ns]
-
-
-def base_of(roots, lock_sha256, wanted, owners):
-    """Return the result of `find_python` for an earlier environment of this lock and this wanted Python, or None.
-
-    That spares starting interpreters; it counts as long as the one that was found is still the same file. A record
-    that a stranger could have written does not count.
-
-    Args:
-        roots: where environments may be.
-        lock_sha256, wanted: as the environment was asked for.
-        owners: the `Owners` whose records count.
-    """
-    for root in roots:
-        for key in _names(os.path.join(root, "envs")):
-            if key.startswith(".") or not owners.trust(root, ownership.parts_of_environment(key)):
-                continue
-            path = path_of(root, key)
-            record = read_record(path)
-            try:
-                same = record.get("asked") == [lock_sha256, wanted] and record["base_mark"] == base_mark(path)
-                if same and not owners.why_not_run(record["base"]["path"]):
-                    return record["base"]
-            except (OSError, KeyError, TypeError):
-                continue
-    return None
-
-
-def metadata_names(path):
-    """Return the sorted names of the environment's metadata directories, for example mlx-0.32.4.dist-info."""
-    lib = os.path.join(path, "lib")
-    found = []
-    for version in _names(lib):
-        if version.startswith("python"):
-            site = os.path.join(lib, version, "site-packages")
-            found += [name for name in _names(site) if name.endswith((".dist-info", ".egg-info", ".egg-link"))]
-    return sorted(found)
-
-
-def _names(folder):
-    try:
-        return os.listdir(folder)
-    except OSError:
-        return []
 
 
 def describe(path, run):
@@ -399,7 +322,7 @@ def _touch(path):
 
 def _unwanted(folder, keep, current_key):
     ages, incomplete = {}, []
-    for key in _names(folder):
+    for key in names(folder):
         if key == current_key or key.startswith(".") or not ownership.is_own(os.path.join(folder, key)):
             continue
         try:

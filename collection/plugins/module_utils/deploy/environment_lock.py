@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.host import flock as lock
@@ -14,6 +13,8 @@ from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared.folders i
 
 def mark_of(path):
     """Return the value of `_processes.MARK` in the environment of processes that build at a path."""
+    import hashlib  # OpenSSL, which is slow to load: only a build needs it
+
     return "env-%s" % hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
 
 

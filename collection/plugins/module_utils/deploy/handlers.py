@@ -9,7 +9,6 @@ held until the agent ends: by then a supervisor holds it for its job.
 
 from __future__ import annotations
 
-import contextlib
 import os
 
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.host import ownership, programs
@@ -72,12 +71,13 @@ def _has(path, sha256, owners):
 
 
 def _base_python(agent, request, roots):
-    from ansible_collections.mlxlaunch.cluster.plugins.module_utils.deploy import environment as environments
-    from ansible_collections.mlxlaunch.cluster.plugins.module_utils.host import interpreter
+    from ansible_collections.mlxlaunch.cluster.plugins.module_utils.deploy import environment_state as environments
 
     known = environments.base_of(roots, request["lock"], request["wanted"], agent.owners)
     if known:
         return known
+    from ansible_collections.mlxlaunch.cluster.plugins.module_utils.host import interpreter
+
     try:
         return dict(interpreter.find_python(request["wanted"], agent.run), wanted=request["wanted"])
     except interpreter.PythonNotFound as exc:
@@ -106,7 +106,7 @@ def look(agent, root, key, name, digest, share, hold=True):
             raise CallFailed(closed)
     found = {"shared": not _wrong_modes(root, key, name, digest, share)}
     if key:
-        from ansible_collections.mlxlaunch.cluster.plugins.module_utils.deploy import environment as environments
+        from ansible_collections.mlxlaunch.cluster.plugins.module_utils.deploy import environment_state as environments
 
         path = environments.path_of(root, key)
         found["environment"] = _hold_if(agent, hold, path, "complete", lambda: environments.state(root, key))
@@ -181,7 +181,7 @@ def _wrong_modes(root, key, name, digest, share):
 
 def _trees(root, key, name, digest):
     """Return the directories of an environment and of a project."""
-    from ansible_collections.mlxlaunch.cluster.plugins.module_utils.deploy import environment as environments
+    from ansible_collections.mlxlaunch.cluster.plugins.module_utils.deploy import environment_state as environments
     from ansible_collections.mlxlaunch.cluster.plugins.module_utils.deploy import versions
 
     trees = [environments.path_of(root, key)] if key else []
@@ -193,7 +193,7 @@ def _trees(root, key, name, digest):
 
 def environment_digest(_agent, root, key):
     """Return the digest with which an environment was completed."""
-    from ansible_collections.mlxlaunch.cluster.plugins.module_utils.deploy import environment as environments
+    from ansible_collections.mlxlaunch.cluster.plugins.module_utils.deploy import environment_state as environments
 
     return environments.read_record(environments.path_of(root, key)).get("digest", "")
 
@@ -260,8 +260,10 @@ def project_begin(agent, root, name, digest, entries):
     from ansible_collections.mlxlaunch.cluster.plugins.module_utils.deploy import store
 
     def give_up():
-        with contextlib.suppress(OSError):  # rsync may still be at it; the next try begins by removing it
+        try:
             store.abort(root, name, digest)
+        except OSError:
+            pass  # rsync may still be at it; the next try begins by removing it
 
     begun = _try(store.begin, root, name, digest, entries, agent.progress)
     agent.at_end[name, digest] = give_up

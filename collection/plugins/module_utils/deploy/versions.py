@@ -12,17 +12,19 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
+import stat
 
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared import manifest
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared.folders import names_files, write_file
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared.lean import plain_json
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared.manifest import short, to_bytes, to_text
 
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}\Z")
-_DIGEST = re.compile(r"(?:[0-9a-f]{%d}(?:[0-9a-f]{%d})?)?\Z" % (manifest.SHORT, 64 - manifest.SHORT))
-_VERSION = re.compile(r"[0-9a-f]{%d}\Z" % manifest.SHORT)
+# No regular expressions: `re` costs an agent more at its start than all that it does when nothing has changed.
+_HEX = frozenset("0123456789abcdef")
+_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
+_LONGEST_NAME = 100
+_DIGITS = (0, manifest.SHORT, 64)  # of no digest, its short form, and all of it
 _MODULES = (b".py", b".so", b".pyc")  # suffixes of what Python imports
 
 
@@ -34,9 +36,9 @@ class Version:
     """Where one version of a project is on this host."""
 
     def __init__(self, root, name, digest):
-        if not _NAME.match(name):
+        if not _is_name(name):
             raise StoreError("%r cannot be the name of a project: want letters, digits, '.', '_', '-', the first no '.' or '-'" % name)
-        if not _DIGEST.match(digest):
+        if len(digest) not in _DIGITS or not _HEX.issuperset(digest):
             raise StoreError("%r is not a digest" % digest)
         self.digest = digest
         self.folder = os.path.join(root, "projects", name)
@@ -47,15 +49,15 @@ class Version:
     def read(self):
         """Return the Tree that was recorded when this version was made, or None."""
         try:
-            with open(self.record, encoding="ascii") as file:
-                data = json.load(file)
+            with open(self.record, "rb") as file:
+                data = plain_json.loads(file.read().decode("ascii"))
             entries = manifest.from_columns(data["entries"])
             files = [entry for entry in entries if entry.kind == "file"]
             rest = zip(files, data["inodes"], data["ctimes"])
             marks = {entry.path: (entry.size, entry.mtime_ns, inode, ctime) for entry, inode, ctime in rest}
             # A directory has the short form of a digest only: two that share it are told apart here.
             return manifest.Tree(entries, marks) if data["digest"].startswith(self.digest) else None
-        except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError, AttributeError):
+        except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None  # not there, or not what `write` writes
 
     def write(self, tree):
@@ -63,7 +65,12 @@ class Version:
         marks = [tree.signatures[entry.path] for entry in tree.entries if entry.kind == "file"]
         data = {"digest": self.digest, "entries": manifest.to_columns(tree.entries)}
         data.update(inodes=[mark[2] for mark in marks], ctimes=[mark[3] for mark in marks])
-        write_file(self.record, json.dumps(data).encode("ascii"), 0o600)
+        write_file(self.record, plain_json.dumps(data).encode("ascii"), 0o600)
+
+
+def _is_name(text):
+    """Return whether a text can name a project: short, of plain letters, neither hidden nor like an option."""
+    return 0 < len(text) <= _LONGEST_NAME and text[0] not in ".-" and _LETTERS.issuperset(text)
 
 
 @names_files
@@ -87,9 +94,24 @@ def state(root, name, digest):
 
 def edited(tree, recorded):
     """Return the paths that are not as they were recorded, as far as content, mode and kind go."""
-    known = _known(recorded)
+    known, marks = _known(recorded), recorded.signatures
     base = to_bytes(os.path.join(tree, ""))
-    return [entry.path for entry in recorded.entries if not is_unchanged(base, entry, known)]
+    return [
+        entry.path
+        for entry in recorded.entries
+        if not _is_untouched(base, entry, marks.get(entry.path)) and not is_unchanged(base, entry, known)
+    ]
+
+
+def _is_untouched(base, entry, mark):
+    """Return whether a file has its signature and mode: the quick half of `is_unchanged`, for thousands of files."""
+    if mark is None:
+        return False
+    try:
+        found = os.lstat(base + to_bytes(entry.path))
+    except OSError:
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_mode & 0o777 == entry.mode and manifest.signature(found) == mark
 
 
 def _extra_modules(tree, recorded):
@@ -97,9 +119,9 @@ def _extra_modules(tree, recorded):
     base = to_bytes(os.path.join(tree, ""))
     wanted = {to_bytes(entry.path) for entry in recorded.entries}
     found = []
-    for folder in [b"", *(to_bytes(entry.path) for entry in recorded.entries if entry.kind == "dir")]:
+    for folder in [b"", *(to_bytes(entry.path) + b"/" for entry in recorded.entries if entry.kind == "dir")]:
         for name in _names(base + folder):
-            path = os.path.join(folder, name)
+            path = folder + name
             if path not in wanted and _is_module(base + path):
                 found.append(to_text(path))
     return sorted(found)
@@ -133,7 +155,7 @@ def versions(folder):
     """Return the short digests of a project's versions, the newest first."""
     found = []
     for name in os.listdir(folder):
-        if _VERSION.match(name):
+        if len(name) == manifest.SHORT and _HEX.issuperset(name):
             try:
                 found.append((os.lstat(os.path.join(folder, ".%s.json" % name)).st_mtime_ns, name))
             except FileNotFoundError:

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import json
-
 # What one environment says of itself, on the controller and on every host by these same lines.
 # It reads what importlib.metadata would, which takes five times as long, as it loads a parser of mail.
 PROBE = r"""
@@ -75,5 +73,6 @@ def environment_digest(description):
 
 def _sha256(value):
     import hashlib  # OpenSSL, which a host that has the environment need not load
+    import json
 
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -254,6 +254,33 @@ def test_project_is_there_after_its_commit(sent: Sent) -> None:
     assert sent.begin() == {"staging": "", "missing": []}
 
 
+#: Slow to import: each takes longer than the look at a project of a hundred files.
+SLOW = ("re", "json", "hashlib", "threading", "functools", "contextlib", "subprocess")
+LOOK = """
+import json as _json, sys
+sys.path, calls = _json.loads(sys.argv[1])
+for name in [name for name in sys.modules if name.partition(".")[0] in {*SLOW, "enum", "collections"}]:
+    del sys.modules[name]
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils.agent.main import FUNCTIONS
+from ansible_collections.mlxlaunch.cluster.plugins.module_utils.agent.server import AgentServer
+agent = AgentServer(0, 1, FUNCTIONS)
+found = [agent._answer(call)["result"] for call in calls]
+print(_json.dumps([found[-1]["project"], sorted(set(SLOW) & set(sys.modules))]))
+"""
+
+
+def test_look_at_what_is_there_imports_nothing_slow(sent: Sent) -> None:
+    sent.commit(sent.begin()["missing"])
+    release(sent.host, str(sent.deploy.tree()))
+    hello = {"lease": 7.0, "roots": [str(sent.deploy.root)], "environment": None}
+    calls = [{"do": "hello", "with": hello}, {"do": "look", "with": {**sent.where, "key": "", "share": "private"}}]
+    calls.append({"do": "look", "with": {**sent.where, "key": KEY, "share": "private"}})
+    given = json.dumps([sys.path, calls])
+    program = f"SLOW = {SLOW!r}\n{LOOK}"
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", program, given], stdout=subprocess.PIPE, check=True, timeout=60)
+    assert json.loads(done.stdout) == ["present", []]
+
+
 def test_transfer_is_given_up_with_the_end_of_the_controller(sent: Sent) -> None:
     staging = Path(sent.begin()["staging"])
     assert staging.is_dir()
