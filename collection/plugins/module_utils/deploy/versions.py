@@ -94,21 +94,33 @@ def state(root, name, digest):
 
 def edited(tree, recorded):
     """Return the paths that are not as they were recorded, as far as content, mode and kind go."""
-    known, marks = _known(recorded), recorded.signatures
+    known = _known(recorded)
     base = to_bytes(os.path.join(tree, ""))
-    return [
-        entry.path
-        for entry in recorded.entries
-        if not _is_untouched(base, entry, marks.get(entry.path)) and not is_unchanged(base, entry, known)
-    ]
+    return [entry.path for entry in _touched(tree, recorded) if not is_unchanged(base, entry, known)]
 
 
-def _is_untouched(base, entry, mark):
-    """Return whether a file has its signature and mode: the quick half of `is_unchanged`, for thousands of files."""
-    if mark is None:
-        return False
+def _touched(tree, recorded):
+    """Return the entries that may have changed: all but the files with their signature and mode.
+
+    It is the quick half of `edited`, for thousands of files; from a descriptor the way to each is shorter.
+    """
     try:
-        found = os.lstat(base + to_bytes(entry.path))
+        folder = os.open(tree, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return recorded.entries
+    found, marks = [], recorded.signatures
+    try:
+        for entry in recorded.entries:
+            if entry.kind != "file" or not _is_untouched(folder, entry, marks[entry.path]):
+                found.append(entry)
+    finally:
+        os.close(folder)
+    return found
+
+
+def _is_untouched(folder, entry, mark):
+    try:
+        found = os.stat(to_bytes(entry.path), dir_fd=folder, follow_symlinks=False)
     except OSError:
         return False
     return stat.S_ISREG(found.st_mode) and found.st_mode & 0o777 == entry.mode and manifest.signature(found) == mark
