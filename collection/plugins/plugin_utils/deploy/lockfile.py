@@ -236,8 +236,6 @@ def _parse_requirement(line: str, where: str) -> Requirement:
     match = _REQUIREMENT.match(spec)
     if not match:
         raise UsageError(f"{where}: {spec}: want NAME==VERSION with hashes; {_HOW_TO_LOCK}")
-    from packaging.utils import canonicalize_name
-
     name, extras, version, marker = match.groups(default="")
     _check_version(version, where)
     given = {hash_.lower() for hash_ in _HASH.findall(line)}
@@ -246,7 +244,12 @@ def _parse_requirement(line: str, where: str) -> Requirement:
         raise UsageError(f"{where}: {name}=={version} has no hash; {_HOW_TO_LOCK}")
     if not any(hash_.startswith("sha256:") for hash_ in hashes):
         raise UsageError(f"{where}: {name}=={version} has no sha256 hash; {_HOW_TO_LOCK}")
-    return Requirement(canonicalize_name(name), version, _extras(extras), _marker(marker, where), hashes)
+    return Requirement(_canonical(name), version, _extras(extras), _marker(marker, where), hashes)
+
+
+def _canonical(name: str) -> str:
+    """Return a name as all spellings of it are compared (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _check_version(version: str, where: str) -> None:
@@ -263,10 +266,12 @@ def _extras(extras: str) -> str:
 
 
 def _marker(marker: str, where: str) -> str:
-    from packaging.markers import InvalidMarker, Marker
+    if not marker:
+        return ""
+    from packaging.markers import InvalidMarker, Marker  # slow to import: many locks have none
 
     try:
-        return str(Marker(marker)) if marker else ""
+        return str(Marker(marker))
     except InvalidMarker:
         raise UsageError(f"{where}: {marker}: not a marker such as sys_platform == 'darwin'") from None
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import select
@@ -16,7 +17,7 @@ from typing import Any, Protocol, TypeVar
 
 from ...module_utils.shared import wire
 from .bootstrap import agent as agent_program
-from .connection import Connection, Patience, Process, busy, not_started
+from .connection import CHUNK, Connection, Patience, Process, busy, not_started
 from .replies.answers import most_bytes, progress_of, reply_of, unexpected
 from .subprocesses import Cancelled, Feed, Subprocesses
 
@@ -258,12 +259,26 @@ class AgentClient(Connection):
     def finish(self, patience: float) -> None:
         """Wait so many seconds for the local process to end, then kill it; call it when no other thread uses this."""
         self.close()
+        deadline = time.monotonic() + patience
+        _await_last_output(self.process, patience)
         try:
-            self.process.wait(patience)
+            self.process.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
         super().close()
+
+
+def _await_last_output(process: Process, seconds: float) -> None:
+    """Wait so long for the end of a process's output, or of the process, should another one have its output, too.
+
+    To wait for a process with a timeout is to sleep and look again; the end of its output is seen at once.
+    """
+    deadline = time.monotonic() + seconds
+    with contextlib.suppress(OSError, ValueError):  # closed already
+        while process.stdout and process.poll() is None and (left := deadline - time.monotonic()) > 0:
+            if _ready([process.stdout], [], min(left, _BRIEFLY)) and not os.read(process.stdout.fileno(), CHUNK):
+                return
 
 
 def _started(start: Callable[[], T], name: str = "the connection") -> T:

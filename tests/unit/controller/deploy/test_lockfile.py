@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -151,3 +152,16 @@ def test_uv_project_is_exported_by_uv(tmp_path: Path, wheels: Path, uv: str, mon
     (project / "uv.lock").write_text("nonsense")
     with pytest.raises(UsageError, match=r"uv\.lock: uv export: "):
         read_lock(project / "uv.lock")
+
+
+def test_lock_without_markers_needs_no_parser_of_markers() -> None:
+    """Each deploy of an environment reads its lock, and the parser takes longer to import than the lock to read."""
+    program = (
+        "import sys\n"
+        "from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.deploy.lockfile import parse_lock\n"
+        f"parse_lock('Tiny.One==1.0 --hash=sha256:{'0' * 64}', 'lock')\n"
+        "print([name for name in sys.modules if name in ('packaging.markers', 'packaging.utils')])"
+    )
+    env = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, check=True, timeout=60, env=env)
+    assert done.stdout == b"[]\n"

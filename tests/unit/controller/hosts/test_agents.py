@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,15 @@ def test_agent_that_was_begun_early_is_used_or_begun_again() -> None:
         assert isinstance(client.process, HandedProcess) == used
         client.finish(5.0)
     parent.close()
+
+
+@pytest.mark.parametrize("command", ["exec sleep 0.2", "sleep 5 & sleep 0.2"], ids=["plain", "another has its output"])
+def test_end_waits_for_the_process_and_not_for_who_has_its_output(start: Start, command: str) -> None:
+    client = start(["/bin/sh", "-c", command])
+    begun = time.monotonic()
+    client.finish(30.0)
+    assert 0.1 < time.monotonic() - begun < 4.0
+    assert client.process.poll() == 0
 
 
 def test_agent_that_cannot_be_started_again_says_why() -> None:
