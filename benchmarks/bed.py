@@ -11,6 +11,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from itertools import count
 from pathlib import Path
 
 from tests.lab import Host, Lab
@@ -39,7 +40,6 @@ class Bed:
         self.lab = lab
         self.folder = folder
         self.masters: frozenset[int] = frozenset()
-        self._count = 0
 
     def environment(self, sockets: Path) -> dict[str, str]:
         """Return the environment of a run whose ssh control sockets are in `sockets`."""
@@ -56,8 +56,8 @@ class Bed:
     @contextlib.contextmanager
     def sockets(self) -> Iterator[Path]:
         """Give an empty directory for the control sockets of ssh."""
-        self._count += 1
-        path = self.folder / f"s{self._count}"
+        # The same name again and again, as for a user: what is known of an earlier run counts only with the same one.
+        path = next(path for number in count() if not (path := self.folder / f"s{number}").exists())
         path.mkdir()
         yield path
         shutil.rmtree(path, ignore_errors=True)

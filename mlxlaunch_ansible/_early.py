@@ -90,8 +90,8 @@ def _configuration(cwd: str) -> list[Path]:
     return [*([Path(given).expanduser()] if given else []), *(place / f"{'.' * (place == Path.home())}ansible.cfg" for place in places)]
 
 
-def _marks(path: Path) -> Iterator[tuple[str, int, int, int]]:
-    """Yield what changes when a file, or one below a directory, is another; nothing for none.
+def _marks(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield what changes when a file, or one below a directory, has another content; nothing for none.
 
     Raises:
         _Unknown: a program, or a file that has Ansible ask one.
@@ -101,12 +101,14 @@ def _marks(path: Path) -> Iterator[tuple[str, int, int, int]]:
             found = place.stat()
         except FileNotFoundError:
             continue
-        if stat.S_ISREG(found.st_mode):
-            if found.st_mode & 0o111 or found.st_size > _MOST_BYTES or _PLUGIN.search(place.read_bytes()):
-                raise _Unknown
-        elif not stat.S_ISDIR(found.st_mode):
+        if stat.S_ISDIR(found.st_mode):
+            continue
+        if not stat.S_ISREG(found.st_mode) or found.st_mode & 0o111 or found.st_size > _MOST_BYTES:
             raise _Unknown
-        yield str(place), found.st_mtime_ns, found.st_size, found.st_ino
+        content = place.read_bytes()
+        if _PLUGIN.search(content):
+            raise _Unknown
+        yield str(place), hashlib.sha256(content).hexdigest()
 
 
 def _files(path: Path) -> Iterator[Path]:

@@ -99,6 +99,13 @@ def test_request_is_the_same_whatever_the_ranks_do() -> None:
     assert known(script=str(Path("other.py").absolute()), args=["--lr", "1"], env={"A": "b"}, timeout=9.0, verbose=True) == before
 
 
+def test_files_count_by_their_content_alone() -> None:
+    before = known()
+    write("inventory/hosts.yml", INVENTORY)
+    os.utime("inventory/hosts.yml", (1, 1))
+    assert known() == before
+
+
 def test_file_of_extra_variables_counts_with_its_content() -> None:
     write("vars.yml", "ansible_port: 22\n")
     before = known(inventory=with_ansible(extra_vars="@vars.yml"))
