@@ -211,7 +211,8 @@ class EarlyConnections:
         """Begin them, where it is known how. Those that cannot be begun are left to the worker."""
         known = kept_commands(self._place) if self._place else Commands()
         program = getattr(bootstrap, known.program)() if known.argvs else b""
-        for argv in known.argvs[: _room()]:
+        code = bootstrap.boot_code(program)
+        for argv in [argv for argv in known.argvs if code in argv[-1]][: _room()]:  # else they are for another program
             with suppress(OSError):
                 self._begun.append(Begun(argv, program))
                 self._begun[-1].feed()

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared import wire
-from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.hosts.bootstrap import supervisor
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.hosts.bootstrap import host_command, supervisor
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.hosts.early.kept import SUPERVISOR, Place, keep_commands
 from mlxlaunch_ansible import _early
 from mlxlaunch_ansible._early import Begun, EarlyConnections, place_of
@@ -168,7 +168,7 @@ def ssh(tmp_path: Path) -> Path:
 
 
 def argv(ssh: Path, host: str) -> tuple[str, ...]:
-    return str(ssh), "-o", "BatchMode=yes", "--", host, "exec /bin/sh -c x"
+    return str(ssh), "-o", "BatchMode=yes", "--", host, host_command([], supervisor())
 
 
 def started(tmp_path: Path) -> list[int]:
@@ -251,6 +251,16 @@ def test_nothing_is_begun_for(given: dict[str, Any], ssh: Path, tmp_path: Path) 
     else:
         keep_commands(known(given.get("playbook", LAUNCH)), SUPERVISOR, [argv(ssh, "mac-1")])
     with EarlyConnections(request(**given)) as early:
+        early.begin()
+        assert early.welcome()[1] == []
+    assert started(tmp_path) == []
+
+
+def test_command_line_for_another_program_is_not_begun(ssh: Path, tmp_path: Path) -> None:
+    """One of the same length is another one, too: it may have been made with another Python, or another version of ours."""
+    other = supervisor()[:-1] + bytes([supervisor()[-1] ^ 1])
+    keep_commands(known(), SUPERVISOR, [(*argv(ssh, "mac-1")[:-1], host_command([], other))])
+    with EarlyConnections(request()) as early:
         early.begin()
         assert early.welcome()[1] == []
     assert started(tmp_path) == []

@@ -229,10 +229,7 @@ class AgentClient(Connection):
 
     def _try_again(self, reason: str) -> None:
         """Start the agent once more where its connection was turned away; raise HostFailed for any other end."""
-        if self._again and self.is_guess:
-            self._reconnect(_started(self._again), agent_program())
-            return
-        at = self._patience.next_try(reason) if self._again and not self.decoder.synchronised else None
+        at = self._clock() if self.is_guess else None if self.decoder.synchronised else self._patience.next_try(reason)
         if self._again is None or at is None:
             raise HostFailed(reason)
         while not self._closed and self._clock() < at:

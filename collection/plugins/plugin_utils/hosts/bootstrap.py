@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shlex
 from collections.abc import Sequence
 from functools import cache
@@ -73,9 +74,15 @@ _CLOSED = "-type l -o ! -perm -020 ! -perm -002 -o -type d -perm -1000"  # or st
 def boot_code(sent: bytes) -> str:
     """Return the code that Python is given with -c to run a program that is sent to its standard input.
 
-    Called with -I and -S: nothing of the user's (PYTHONPATH, site-packages) can break it, and it starts faster.
+    Called with -I and -S: nothing of the user's (PYTHONPATH, site-packages) can break it, and it starts faster. It
+    names the program by its digest, so that equal command lines are for equal programs.
     """
-    return f"import sys,zlib;z=zlib.decompressobj();{BOOT}{len(sent)})))"
+    return f"import sys,zlib;z=zlib.decompressobj();{BOOT}{len(sent)})))#{_digest(sent)}"
+
+
+@cache
+def _digest(sent: bytes) -> str:
+    return hashlib.sha256(sent).hexdigest()[:16]
 
 
 def host_command(own: Sequence[str], sent: bytes, more: Sequence[str] = (), trust_owner: str = "") -> str:

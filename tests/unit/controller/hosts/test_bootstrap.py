@@ -24,6 +24,11 @@ from tests.support.users import NOBODY, ONLY_ROOT, as_user
 PACKAGE = "ansible_collections.mlxlaunch.cluster.plugins.module_utils"
 
 
+def test_equal_commands_are_for_equal_programs() -> None:
+    assert host_command([], b"program") == host_command([], b"program")
+    assert host_command([], b"program") != host_command([], b"progran")
+
+
 def test_program_is_started_by_sh_whatever_the_login_shell() -> None:
     words = shlex.split(host_command([], supervisor()))
     assert words[:3] == ["exec", "/bin/sh", "-c"]
