@@ -145,6 +145,18 @@ def test_connection_that_ends_before_its_worker_comes_is_made_again(lab_here: La
     lab_here.assert_at_rest()
 
 
+def test_host_that_could_not_be_reached_is_not_tried_early_the_next_time(lab_here: Lab) -> None:
+    good = lab_here.ssh.read_text()
+    lab_here.run(HELLO, "--no-sync")
+    lab_here.ssh.write_text(good.replace("exec ssh", "exit 255\nexec ssh"))
+    assert lab_here.run(HELLO, "--no-sync").returncode == 3
+    lab_here.began()
+    for expected in (WORKER, WORKER, EARLY):
+        assert lab_here.run(HELLO, "--no-sync").returncode == (3 if expected == WORKER and "exit 255" in lab_here.ssh.read_text() else 0)
+        assert lab_here.began() == [expected] * len(HOSTS)
+        lab_here.ssh.write_text(good)
+
+
 def test_killed_launcher_leaves_no_rank(lab_here: Lab) -> None:
     lab_here.run(HELLO, "--no-sync")
     lab_here.cluster.may_leave_files = True

@@ -126,9 +126,9 @@ class Connection:
     def is_guess(self) -> bool:
         """Whether it was begun before anybody knew that it would be needed, and nothing has come of it yet.
 
-        That it fails is no news: it may have been too early.
+        That it fails at once is no news: it may have been too early.
         """
-        return isinstance(self.process, HandedProcess) and not self.decoder.synchronised
+        return isinstance(self.process, HandedProcess) and self.process.is_fresh and not self.decoder.synchronised
 
     @property
     def backlog(self) -> int:

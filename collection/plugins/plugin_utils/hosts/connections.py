@@ -16,7 +16,7 @@ from ...module_utils.lead.collaborators import Arrival
 from ...module_utils.shared import wire
 from .bootstrap import supervisor
 from .connection import Connection, Patience, Process, not_started, start_process
-from .early.handed import all_taken
+from .early.handed import all_taken, on_failure
 from .early.kept import SUPERVISOR
 
 _CLOSE_PATIENCE = 5.0  # seconds
@@ -197,6 +197,8 @@ class HostConnections:
             self.open(host, fresh=False, request=request)
             return None
         reason = channel.reason(_LAST_WORDS if request else 0.0)
+        if request:
+            on_failure()
         at = self._patience.setdefault(host, Patience()).next_try(reason) if request else None
         lost = self._lost(channel, reason)
         if at is None or request is None:

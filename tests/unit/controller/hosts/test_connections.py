@@ -16,6 +16,7 @@ from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.hosts import con
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.hosts import connections as connections_module
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.hosts.bootstrap import supervisor
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.hosts.connections import HostConnections
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.hosts.early import handed as handed_module
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.hosts.early.handed import drop, receive
 from tests.support.waiting import wait_until
 from tests.unit.controller.fleets import FakeProcess
@@ -118,6 +119,17 @@ def test_connection_that_was_begun_early_and_is_lost_later_is_lost(parent: Paren
         connections.begin()
         open_all(connections, "a")
         assert until(connections, lost=1)[-1].lost == "broken pipe"
+
+
+def test_connection_that_was_begun_early_and_fails_later_is_not_made_twice(parent: Parent, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a host that is off: nobody waits twice for it."""
+    monkeypatch.setattr(handed_module, "_MOMENT", 0.0)
+    argv = [*connect("os.write(2, b'Connection timed out'); os._exit(255)")(False)]
+    receive(None, [parent.start(*argv)])
+    with HostConnections({"a": lambda _fresh: argv}) as connections:
+        connections.begin()
+        open_all(connections, "a")
+        assert until(connections, lost=1)[-1].lost == "Connection timed out"
 
 
 def test_early_connection_to_a_host_that_is_not_wanted_ends(parent: Parent) -> None:

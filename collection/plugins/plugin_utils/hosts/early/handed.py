@@ -13,14 +13,16 @@ import os
 import select
 import signal
 import subprocess
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import IO, Any
 
-from .kept import Place, keep_commands
+from .kept import SUPERVISOR, Place, keep_commands
 
 #: Descriptors of each: its standard input, output and errors, and one from which its exit status can be read.
 EACH = 4
+_MOMENT = 2.0  # seconds in which the news of an end may be late
 _LOST = 255  # the exit status where nobody can tell it any more; ssh's own for a failure
 
 
@@ -45,6 +47,12 @@ class HandedProcess:
         self.stdout: IO[bytes] | None = os.fdopen(stdout, "rb", 0)
         self.stderr: IO[bytes] | None = os.fdopen(stderr, "rb", 0)
         self.returncode: int | None = None
+        self._taken = time.monotonic()
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether it was taken a moment ago: if it has ended, then perhaps before that."""
+        return time.monotonic() < self._taken + _MOMENT
 
     def poll(self) -> int | None:
         """Return the exit status, None while it runs."""
@@ -91,6 +99,7 @@ class _Worker:
     def __init__(self) -> None:
         self.processes: dict[tuple[str, ...], HandedProcess] = {}
         self.place: Place | None = None
+        self.noted = False
 
 
 _worker = _Worker()
@@ -104,7 +113,7 @@ def receive(place: Place | None, handed: Iterable[tuple[Mapping[str, Any], Seque
         handed: for each process argv, pid and sent, as `HandedProcess` has them, and its descriptors.
     """
     drop()
-    _worker.place = place
+    _worker.place, _worker.noted = place, False
     for told, fds in handed:
         process = HandedProcess(told["argv"], told["pid"], told["sent"], fds)
         _worker.processes[process.argv] = process
@@ -127,9 +136,15 @@ def all_taken(program: str, argvs: Iterable[Sequence[str]]) -> None:
         argvs: for all its hosts.
     """
     drop()
-    place, _worker.place = _worker.place, None
-    if place:
-        keep_commands(place, program, argvs)
+    if _worker.place and not _worker.noted:
+        keep_commands(_worker.place, program, argvs)
+    _worker.noted = True
+
+
+def on_failure() -> None:
+    """Let the next run begin nothing early: a host could not be reached, and attempts may count against the user."""
+    if _worker.place:
+        keep_commands(_worker.place, SUPERVISOR, ())
 
 
 def drop() -> None:

@@ -12,7 +12,14 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.hosts.early import handed
-from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.hosts.early.handed import HandedProcess, all_taken, receive, rest_for, take
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.hosts.early.handed import (
+    HandedProcess,
+    all_taken,
+    on_failure,
+    receive,
+    rest_for,
+    take,
+)
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.hosts.early.kept import AGENT, SUPERVISOR, Place, kept_commands
 from tests.unit.controller.hosts.early.parents import Parent
 from tests.unit.controller.hosts.early.test_kept import ARGV
@@ -115,6 +122,24 @@ def test_only_what_a_task_begins_with_is_kept(tmp_path: Path, monkeypatch: pytes
     all_taken(AGENT, [ARGV])
     all_taken(SUPERVISOR, [ARGV, ARGV])
     assert (kept_commands(place).program, len(kept_commands(place).argvs)) == (AGENT, 1)
+
+
+def test_after_a_failure_the_next_run_begins_nothing_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    place = Place("hosts", "digest")
+    receive(place, [])
+    all_taken(AGENT, [ARGV])
+    on_failure()
+    all_taken(SUPERVISOR, [ARGV])
+    assert kept_commands(place).argvs == ()
+
+
+def test_end_that_comes_late_is_one_of_a_process_that_was_well(parent: Parent, monkeypatch: pytest.MonkeyPatch) -> None:
+    cat = parent.process("cat")
+    assert cat.is_fresh
+    monkeypatch.setattr(handed, "_MOMENT", 0.0)
+    assert not cat.is_fresh
+    cat.discard()
 
 
 def test_nothing_is_kept_for_a_play_that_no_program_has_launched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
