@@ -317,7 +317,7 @@ def assert_ends_as_it_was(terminal: Terminal, gate: Gate, end: str, *, tty: bool
     pid = int(terminal.match.group(1))
     if end != "not ready":
         for _rank in range(2):
-            terminal.expect("up\r?\r\n")
+            terminal.expect("up\r*\n")
         if tty:
             wait_until(lambda: terminal.modes() != before, "every key is let through")
         if end in ("success", "failure", "interrupt"):
@@ -379,8 +379,8 @@ else: open(os.environ["GATE"], "rb", 0).read(1); print("one\\ntwo\\nthree", flus
         mlxlaunch(cluster, "-i", two, "--stdin", "0", "--tty", "--prefix", "--env", f"GATE={gate.path}", script) as terminal,
     ):
         before = terminal.modes()
-        terminal.expect("up\r?\r\n")
-        terminal.expect("up\r?\r\n")
+        terminal.expect("up\r*\n")
+        terminal.expect("up\r*\n")
         wait_until(lambda: terminal.modes() != before, "every key is let through")
         gate.open()
         terminal.expect("three\r\n")
