@@ -221,7 +221,7 @@ def _remove_pip(spec, python, run, progress):
     """Take out the packages of venv that are not in the lock: uv puts none in, and both are to be the same."""
     from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared import pip
 
-    locked = {re.sub(r"[-_.]+", "-", name).lower() for name in re.findall(r"(?m)^([A-Za-z0-9][\w.-]*)", spec["lock"])}
+    locked = {pip.canonical_name(name) for name in re.findall(r"(?m)^([A-Za-z0-9][\w.-]*)", spec["lock"])}
     unwanted = sorted({"pip", "setuptools"} - locked)
     if unwanted:
         _step(spec, run, progress, [*pip.pip(python), "uninstall", "--yes", *unwanted])

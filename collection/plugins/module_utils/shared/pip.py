@@ -12,6 +12,7 @@ import re
 
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared.credentials import without_credentials
 
+_SEPARATORS = re.compile(r"[-_.]+")
 _LAST_LINES = 6  # of a failure nobody recognises
 _NOISE = re.compile(r"^\s*$|^(?:\[notice\]|WARNING: (?:You are using pip|There was an error checking))")
 
@@ -54,6 +55,11 @@ _CAUSES = (
     (r"(?s)Because ([A-Za-z0-9][\w.-]*) was\s+not\s+found", _NO_WHEEL),
     (r"have their versions pinned with ==[^\n]*\n\s+([^\s(]+)", "the lock does not pin {0}; lock again"),
 )
+
+
+def canonical_name(name):
+    """Return the name of a distribution as all its spellings are compared (PEP 503)."""
+    return _SEPARATORS.sub("-", name).lower()
 
 
 def explain(text, where):

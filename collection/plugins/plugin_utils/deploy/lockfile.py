@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...module_utils.shared.credentials import without_credentials
+from ...module_utils.shared.pip import canonical_name
 from ..job.errors import UsageError
 from .locks import pylock, uv_lock
 from .locks.exported import Exported
@@ -244,12 +245,7 @@ def _parse_requirement(line: str, where: str) -> Requirement:
         raise UsageError(f"{where}: {name}=={version} has no hash; {_HOW_TO_LOCK}")
     if not any(hash_.startswith("sha256:") for hash_ in hashes):
         raise UsageError(f"{where}: {name}=={version} has no sha256 hash; {_HOW_TO_LOCK}")
-    return Requirement(_canonical(name), version, _extras(extras), _marker(marker, where), hashes)
-
-
-def _canonical(name: str) -> str:
-    """Return a name as all spellings of it are compared (PEP 503)."""
-    return re.sub(r"[-_.]+", "-", name).lower()
+    return Requirement(canonical_name(name), version, _extras(extras), _marker(marker, where), hashes)
 
 
 def _check_version(version: str, where: str) -> None:

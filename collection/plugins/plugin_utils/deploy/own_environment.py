@@ -8,7 +8,6 @@ from __future__ import annotations
 import configparser
 import json
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from ...module_utils.shared.environment_digest import PROBE, environment_digest
+from ...module_utils.shared.pip import canonical_name
 from ...module_utils.shared.probe_answer import answer
 from ..job.errors import UsageError
 
@@ -99,7 +99,7 @@ def _editables(prefix: Path) -> dict[str, str]:
         except (OSError, ValueError):
             continue
         if origin.get("dir_info", {}).get("editable"):
-            name = re.sub(r"[-_.]+", "-", file.parent.name.split("-")[0]).lower()
+            name = canonical_name(file.parent.name.split("-")[0])
             found[name] = unquote(urlsplit(origin.get("url", "")).path)
     return found
 

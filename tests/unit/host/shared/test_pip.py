@@ -7,8 +7,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from packaging.utils import canonicalize_name
 
 from ansible_collections.mlxlaunch.cluster.plugins.module_utils.shared.pip import (
+    canonical_name,
     config_files,
     configured,
     explain,
@@ -117,3 +119,8 @@ def test_variables_lead_to_one_origin(place: tuple[str, str, list[str]], kept: d
     inherited = {"HOME": "/", "PIP_INDEX_URL": "a", "UV_INDEX": "b", "UV_INDEX_X_PASSWORD": "p", "UV_TARGET": "/x", "PIP_USER": "1"}
     found = variables(inherited, {"PIP_NO_INDEX": "1", "PIP_INDEX_URL": "of a file"}, *place)
     assert found == {"HOME": "/", "PIP_CONFIG_FILE": "/dev/null", **kept}
+
+
+@pytest.mark.parametrize("name", ["Foo.Bar-baz", "foo_bar.baz", "FOO--bar__baz", "foo-_.bar-baz"])
+def test_spellings_of_a_name_are_one(name: str) -> None:
+    assert canonical_name(name) == canonicalize_name(name) == "foo-bar-baz"
