@@ -244,7 +244,7 @@ def run_to_success(
     try:
         usage = _expect_success(program, ranks)
         if keep:
-            bed.masters |= program.orphans()
+            bed.masters |= program.masters()
     finally:
         program.end(keep_orphans=keep)
     return usage

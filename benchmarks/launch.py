@@ -115,7 +115,7 @@ def _open_masters(bed: Bed, job: Job, sockets: Path) -> None:
         program = _program(bed, ALL[name], job, sockets)
         try:
             _finish(program, ALL[name], job)
-            bed.masters |= program.orphans()
+            bed.masters |= program.masters()
         finally:
             program.end(keep_orphans=True)
 

@@ -60,7 +60,7 @@ def _start(bed: Bed, contestant: Contestant, job: Job, sockets: Path, *, keep: b
         if usage.returncode or heard.count(_SAID) != len(job.hosts):
             raise ProgramFailed(f"status {usage.returncode}, {heard.count(_SAID)} of {len(job.hosts)} ranks heard: {program.complaint()}")
         if keep:
-            bed.masters |= program.orphans()
+            bed.masters |= program.masters()
     finally:
         program.end(keep_orphans=keep)
     return first[0]
