@@ -15,7 +15,6 @@ import os
 import re
 import resource
 import stat
-import subprocess
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +23,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
-from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.hosts import bootstrap
+from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.hosts.connection import open_process
 from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.hosts.early.kept import Commands, Place, kept_commands
 
 from ._core import COLLECTION_VERSION, wire
@@ -133,10 +132,7 @@ class Begun:
     def __init__(self, argv: Sequence[str], program: bytes) -> None:
         self._since = time.monotonic()
         self._argv = argv
-        # As `hosts.connection.start_process` starts it.
-        self._process = subprocess.Popen(
-            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, bufsize=0
-        )
+        self._process = open_process(argv)
         self._program = program
         self._sent = 0
         self._pipes = [pipe for pipe in (self._process.stdin, self._process.stdout, self._process.stderr) if pipe]
@@ -210,7 +206,11 @@ class EarlyConnections:
     def begin(self) -> None:
         """Begin them, where it is known how. Those that cannot be begun are left to the worker."""
         known = kept_commands(self._place) if self._place else Commands()
-        program = getattr(bootstrap, known.program)() if known.argvs else b""
+        if not known.argvs:
+            return
+        from ansible_collections.mlxlaunch.cluster.plugins.plugin_utils.hosts import bootstrap  # late: many have none
+
+        program = getattr(bootstrap, known.program)()
         code = bootstrap.boot_code(program)
         for argv in [argv for argv in known.argvs if code in argv[-1]][: _room()]:  # else they are for another program
             with suppress(OSError):

@@ -57,13 +57,14 @@ REPLY = 31  # its result (JSON: result), or the reason for none (JSON: error)
 PROGRESS = 32  # its progress (JSON: text)
 # launching process and worker, over the job's private socket
 EVENT = 40
+HANDED = 75  # to the worker: a process that reaches a host already, with HANDED_FDS descriptors (JSON: argv, pid, sent)
+HANDED_FDS = 4  # its standard input, output and errors, and one from which its exit status can be read
 # standard input, from the launching process over the worker to a host
 STDIN = 70  # bytes for `rank`
 STDIN_END = 71  # no more of them
 SCREEN = 72  # the size of the terminal that `rank` has (JSON: columns, lines)
 # and back
 CREDIT = 73  # `rank` may be sent bytes up to `offset`, counted from its first
-HANDED = 75  # a process that reaches a host already, with its descriptors (JSON: argv, pid, sent)
 READERS = 74  # from the worker: the ranks that have a standard input (JSON: ranks, tty)
 
 EVERY_RANK = 0xFFFF  # as the rank of a frame: all that have a standard input on the host

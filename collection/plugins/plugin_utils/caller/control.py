@@ -24,7 +24,6 @@ from ..job.events import Event
 from ..job.version import VERSION, greeting, mismatch
 
 PATIENCE = 30.0
-_EACH = 4  # descriptors of a process that is handed over: its standard streams, and where its exit status comes from
 _MOST_FDS = 64  # that can come with one message
 # Prefix of the private directory with the socket. Short: see `private_folder` on the launching side.
 FOLDER = "mlxlaunch-c-"
@@ -44,38 +43,38 @@ class Control:
         self._abandoned = False
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._decoder = wire.Decoder()
+        self.setup: dict[str, Any] = {}
         self.handed: list[tuple[dict[str, Any], Sequence[int]]] = []
+        self._early: list[wire.Frame] = []
         self.socket.settimeout(PATIENCE)
         try:
             self.socket.connect(path)
             self.socket.sendall(wire.encode_json(wire.PING, greeting()))
-            frames = self._first_frames()
+            self._receive_first()
         except OSError as exc:
             self._abandoned = True
             self.close()
             raise LaunchError(f"the process that launched the job does not answer: {exc}") from None
-        self.setup: dict[str, Any] = frames[0].json()
-        self._early = frames[1:]
         self.socket.settimeout(None)
         if self.setup.get("version") != VERSION:
             self._refuse_version()
 
-    def _first_frames(self) -> list[wire.Frame]:
-        """Return the settings and what came with them, and take the processes that the settings announce."""
-        frames: list[wire.Frame] = []
+    def _receive_first(self) -> None:
+        """Take the settings, the processes that they announce, and the frames that come with them."""
         fds: list[int] = []
-        while not frames or len(self.handed) < frames[0].json().get("handed", 0):
+        while not self.setup or len(self.handed) < self.setup.get("handed", 0):
             data, new, _flags, _address = socket.recv_fds(self.socket, 65536, _MOST_FDS)
             if not data:
                 raise ConnectionError("it is gone")
             fds += new
             for frame in self._decoder.feed(data):
                 if frame.kind == wire.HANDED:
-                    self.handed.append((frame.json(), fds[:_EACH]))
-                    del fds[:_EACH]
+                    self.handed.append((frame.json(), fds[: wire.HANDED_FDS]))
+                    del fds[: wire.HANDED_FDS]
+                elif not self.setup:
+                    self.setup = frame.json()
                 else:
-                    frames.append(frame)
-        return frames
+                    self._early.append(frame)
 
     def _refuse_version(self) -> None:
         setup = self.setup

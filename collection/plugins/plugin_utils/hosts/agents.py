@@ -18,7 +18,6 @@ from typing import Any, Protocol, TypeVar
 from ...module_utils.shared import wire
 from .bootstrap import agent as agent_program
 from .connection import CHUNK, Connection, Patience, Process, busy, not_started
-from .early.handed import on_failure
 from .replies.answers import most_bytes, progress_of, reply_of, unexpected
 from .subprocesses import Cancelled, Feed, Subprocesses
 
@@ -69,8 +68,6 @@ class Limits:
 
 class AgentClient(Connection):
     """The connection with the agent of one host. Used by one thread at a time; `close` and `ping` by any.
-
-    Large, as each way to wait for a host, and each way in which it ends, has its method.
 
     Args:
         host: the inventory name.
@@ -232,10 +229,7 @@ class AgentClient(Connection):
 
     def _try_again(self, reason: str) -> None:
         """Start the agent once more where its connection was turned away; raise HostFailed for any other end."""
-        at = self._clock() if self.is_guess else None
-        if not self.is_guess and not self.decoder.synchronised:
-            on_failure()
-            at = self._patience.next_try(reason)
+        at = self.next_try(reason, self._patience)
         if self._again is None or at is None:
             raise HostFailed(reason)
         while not self._closed and self._clock() < at:

@@ -17,12 +17,13 @@ from typing import IO, Protocol
 
 from ...module_utils.shared import wire
 from .bootstrap import STARTED
-from .early.handed import HandedProcess, rest_for, take
+from .early.handed import HandedProcess, on_failure, rest_for, take
 
 CHUNK = 256 * 1024
 _ERRORS_KEPT = 8192  # bytes of standard error
 _WRITTEN_AT_ONCE = 65536
 _LONGEST_REASON = 200  # characters
+_AT_ONCE = 0.0  # by a clock that has begun before
 _TRIES = 5  # after the first, within 15 to 30 seconds
 _SSH_FAILED = 255  # exit status of ssh for a failure of its own, see ssh(1)
 
@@ -77,7 +78,12 @@ def start_process(argv: Sequence[str], env: Mapping[str, str] | None = None) -> 
     The launching program may have started it already, with variables of its own. In a session of its own: signals meant
     for ansible-playbook's process group must not cut the connection before the ranks have had their grace.
     """
-    return take(argv) or subprocess.Popen(
+    return take(argv) or open_process(argv, env)
+
+
+def open_process(argv: Sequence[str], env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+    """Start a command as `start_process` does, whatever has been started already."""
+    return subprocess.Popen(
         argv, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, bufsize=0
     )
 
@@ -122,13 +128,17 @@ class Connection:
                 pipe.close()
             self._begin(process, program)
 
-    @property
-    def is_guess(self) -> bool:
-        """Whether it was begun before anybody knew that it would be needed, and nothing has come of it yet.
+    def next_try(self, reason: str, patience: Patience) -> float | None:
+        """Return when to try again after the end of a connection, None when that is of no use.
 
-        That it fails at once is no news: it may have been too early.
+        One that was begun before anybody knew that it would be needed may have been too early: another follows at once.
         """
-        return isinstance(self.process, HandedProcess) and self.process.is_fresh and not self.decoder.synchronised
+        if self.decoder.synchronised:
+            return None
+        if isinstance(self.process, HandedProcess) and self.process.is_fresh:
+            return _AT_ONCE
+        on_failure()
+        return patience.next_try(reason)
 
     @property
     def backlog(self) -> int:

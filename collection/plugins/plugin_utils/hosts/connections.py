@@ -16,7 +16,7 @@ from ...module_utils.lead.collaborators import Arrival
 from ...module_utils.shared import wire
 from .bootstrap import supervisor
 from .connection import Connection, Patience, Process, not_started, start_process
-from .early.handed import all_taken, on_failure
+from .early.handed import all_taken
 from .early.kept import SUPERVISOR
 
 _CLOSE_PATIENCE = 5.0  # seconds
@@ -192,14 +192,8 @@ class HostConnections:
     def _ended(self, channel: Channel) -> Arrival | None:
         """Take notice that a channel has ended; one that was turned away is opened again after a pause."""
         host, request = channel.host, self._requests.get(channel.host)
-        if request and channel.is_guess:
-            self.close(host)
-            self.open(host, fresh=False, request=request)
-            return None
         reason = channel.reason(_LAST_WORDS if request else 0.0)
-        if request:
-            on_failure()
-        at = self._patience.setdefault(host, Patience()).next_try(reason) if request else None
+        at = channel.next_try(reason, self._patience.setdefault(host, Patience()))
         lost = self._lost(channel, reason)
         if at is None or request is None:
             return lost

@@ -20,8 +20,6 @@ from typing import IO, Any
 
 from .kept import SUPERVISOR, Place, keep_commands
 
-#: Descriptors of each: its standard input, output and errors, and one from which its exit status can be read.
-EACH = 4
 _MOMENT = 2.0  # seconds in which the news of an end may be late
 _LOST = 255  # the exit status where nobody can tell it any more; ssh's own for a failure
 
@@ -33,7 +31,7 @@ class HandedProcess:
         argv: its command line.
         pid: its process id.
         sent: bytes of the host's program that its standard input was given already.
-        fds: its descriptors, see `EACH`.
+        fds: its descriptors, see `wire.HANDED_FDS`.
     """
 
     def __init__(self, argv: Sequence[str], pid: int, sent: int, fds: Sequence[int]) -> None:
